@@ -1,0 +1,72 @@
+// Package config turns arguments and environment into one validated Config. All that is wrong is reported at once, each
+// problem with its flag, its value and what is accepted. Secrets are of type Secret and print as stars.
+package config
+
+import (
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/logging"
+)
+
+// Config is everything that a run needs to know. It is complete and valid when it leaves this package.
+type Config struct {
+	// Postgres is the connection string, a URL or in keyword form; what it leaves out comes from the PG* variables and
+	// ~/.pgpass.
+	Postgres Secret
+	// APIURL is the base of the admin API, with its scheme, without a trailing slash.
+	APIURL string
+	Token  Token
+	// MediaStore is the directory that Synapse's media_store_path names.
+	MediaStore string
+
+	// Flows are those that run, in the order of item.Flows.
+	Flows []item.Flow
+	Ages  map[item.Flow]Age
+
+	History History
+	Media   Media
+
+	Level     logging.Level
+	LogFormat string // text or json
+	Quiet     bool
+	JSON      bool   // the summary as JSON on stdout
+	Report    string // a file for the same, or empty
+
+	// Warnings are what the operator should know of this configuration; whoever has the logger prints them.
+	Warnings []string
+}
+
+// Age says up to when a flow deletes: everything older than Delta, or everything before Before. One of them is set.
+type Age struct {
+	Delta  time.Duration
+	Before time.Time
+}
+
+// CutOff is the point in time below which the flow deletes, for a run that begins at now.
+func (a Age) CutOff(now time.Time) time.Time {
+	if !a.Before.IsZero() {
+		return a.Before
+	}
+	return now.Add(-a.Delta)
+}
+
+// History is the configuration of the history flow.
+type History struct {
+	Rooms, NotRooms []string // ids or aliases; Rooms empty means all
+	InFlight        int      // purges of ours at once
+	RatePerMinute   float64  // purges begun a minute, 0 for no limit
+	Timeout         time.Duration
+	Limit           int // purges at most, 0 for no limit
+	GapGrace        time.Duration
+	ReportHold      time.Duration
+}
+
+// Media is the configuration of the three media flows.
+type Media struct {
+	KeepUsers, KeepMedia, KeepTypes []string // globs
+	DeleteConcurrency               int      // files at once
+	BatchSize                       int      // rows a transaction, at most
+	Limit                           int      // items of each flow at most, 0 for no limit
+	DeleteOfDeadServers             bool     // --remote-dead delete
+}

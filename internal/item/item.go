@@ -1,0 +1,86 @@
+// Package item holds what flows through synupkeep: rooms and media on their way in, one [Outcome] for each of them on
+// its way out. It knows no database, no server and no disk; every other package may import it.
+package item
+
+import "time"
+
+// Flow names one of the flows. The words are those of --only, --skip, the report and the log.
+type Flow string
+
+// The flows, in the order in which a run does them.
+const (
+	History     Flow = "history"
+	LocalMedia  Flow = "local-media"
+	RemoteMedia Flow = "remote-media"
+	Previews    Flow = "previews"
+)
+
+// Flows returns every flow in the order of a run.
+func Flows() []Flow { return []Flow{History, LocalMedia, RemoteMedia, Previews} }
+
+// Room is a room whose history may have to go.
+type Room struct {
+	ID string
+	// Old is how many events of the room are older than the cut-off by their sender's clock, counted up to a limit.
+	// It orders rooms, small first, and decides nothing.
+	Old int64
+	// Verdict is set when the source already knows that nothing is to be done in this room: then it is Kept for this
+	// reason and never reaches a purge.
+	Verdict Reason
+}
+
+// Cut is where the history of a room can safely end: everything below Depth goes.
+type Cut struct {
+	RoomID string
+	// Depth is T: events with a smaller depth go, those at it and above stay.
+	Depth int64
+	// EventID is a non-rejected event at Depth; Synapse is given this id.
+	EventID string
+	// HeldBy is the term that binds Depth.
+	HeldBy Reason
+	// Messages counts the events that the purge deletes (those that are not state).
+	Messages int64
+	// TakenAt is the database's clock when the cut was taken.
+	TakenAt time.Time
+}
+
+// Media is one media item past its cut-off.
+type Media struct {
+	Flow Flow
+	// Origin is the server name in the mxc URI: our own for local media and previews.
+	Origin string
+	// ID is the media id in the mxc URI. It comes from the database and may hold anything.
+	ID string
+	// FileID names the files: the filesystem_id of remote media, else the ID. It may hold anything as well.
+	FileID string
+	UserID string
+	Type   string
+	// Bytes is media_length as the database has it.
+	Bytes int64
+}
+
+// Key is the mxc URI of the media.
+func (m Media) Key() string { return "mxc://" + m.Origin + "/" + m.ID }
+
+// Outcome is what became of one item. Every item that a source yields ends in exactly one.
+type Outcome struct {
+	Flow Flow
+	// Key is the room id or the mxc URI.
+	Key    string
+	Status Status
+	// Reason is set with Kept, Skipped and Left, and with Done in history, where it is the term that held the cut.
+	Reason Reason
+	// Err is set with Failed.
+	Err error
+	// Rows counts deleted messages in history, deleted media rows elsewhere.
+	Rows int64
+	// Files counts deleted files, thumbnails included; Missing counts content files that were not there any more.
+	Files, Missing int64
+	// Bytes is what was freed on disk, thumbnails included. History frees nothing that can be counted at once.
+	Bytes int64
+	// Tries is how often the deciding call was made, 1 without a retry.
+	Tries int
+	Took  time.Duration
+	// PurgeID names the purge on the server, in history, when there was one.
+	PurgeID string
+}

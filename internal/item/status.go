@@ -1,0 +1,57 @@
+package item
+
+// Status says what became of an item. The words are the same in code, log, report and metrics.
+type Status string
+
+// Every Outcome has one of these.
+const (
+	Done    Status = "done"    // deleted now
+	Kept    Status = "kept"    // a rule keeps it; Reason says which
+	Skipped Status = "skipped" // nothing was done because somebody else is at it or it changed; Reason says what
+	Failed  Status = "failed"  // Err says why
+	Left    Status = "left"    // the run ended first; the next one takes it. Reason says what ended it
+)
+
+// Statuses returns every status, in the order of the report.
+func Statuses() []Status { return []Status{Done, Kept, Skipped, Failed, Left} }
+
+// Reason is a stable word: it stands in the report and in JSON.
+type Reason string
+
+// Reasons to keep the history of a room as it is, or to cut it lower than the cut-off alone would.
+const (
+	NothingOld      Reason = "nothing old"      // no event past the cut-off that a purge could reach
+	NothingToPurge  Reason = "nothing to purge" // old events are left, none of them a message below the cut
+	NotSelected     Reason = "not selected"     // --room, --not-room
+	NotYetWorthIt   Reason = "not yet worth it" // a purge would cost more than it gives
+	Gap             Reason = "gap"              // messages that were never fetched could not be fetched any more
+	Reported        Reason = "reported"         // a young abuse report needs the event
+	YoungEvent      Reason = "young event"      // held by the first event younger than the cut-off
+	StateExtremity  Reason = "state extremity"  // held by a state event that is a forward extremity
+	Extremity       Reason = "extremity"        // held by the newest end of the room
+	NewestEvent     Reason = "newest event"     // held by the room's newest event by stream order
+	Redaction       Reason = "redaction"        // held by a redaction whose target Synapse has not censored yet
+	PartialState    Reason = "partial state"    // the room is still being joined
+	NoExtremity     Reason = "no extremity"     // nobody is left in the room: nothing to cut at
+	BeingDeleted    Reason = "being deleted"    // the server deletes the whole room
+	NoEventAtTheCut Reason = "no event at cut"  // nothing at the cut that the server could be given
+)
+
+// Reasons to keep or skip media.
+const (
+	Avatar      Reason = "avatar"       // of a user, a member or a room
+	Quarantined Reason = "quarantined"  // deleting the row would lift the block
+	Protected   Reason = "protected"    // marked as protected from quarantine
+	Uploading   Reason = "uploading"    // an upload under way
+	Admin       Reason = "admin"        // --keep-user, --keep-media, --keep-type
+	OriginDown  Reason = "origin down"  // could not be fetched again
+	InUse       Reason = "in use"       // its row is locked by the server
+	Changed     Reason = "changed"      // no longer what it was when it was found
+	StillCached Reason = "still cached" // a preview that the server still hands out
+)
+
+// Reasons to leave an item to the next run.
+const (
+	Limit   Reason = "limit"   // --limit-rooms, --limit-media
+	Stopped Reason = "stopped" // a signal, or the flow was stopped
+)
