@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// lockKey is the advisory lock of synupkeep, one a database: the letters "synupkee".
+const lockKey int64 = 0x73796e75706b6565
+
+// Errors of the lock.
+var (
+	// ErrLocked comes from Acquire when another session holds the lock; the error text says which.
+	ErrLocked = errors.New("another run holds the lock")
+	// ErrStandby comes from Acquire on a server that replays another: nothing could be deleted there.
+	ErrStandby = errors.New("the database server is a standby")
+	// ErrPooled comes from Acquire when the lock does not stay with our session, as behind a transaction pooler.
+	ErrPooled = errors.New("the lock does not stay with our connection")
+	// ErrLockLost comes from Watch when the lock is not ours any more.
+	ErrLockLost = errors.New("the lock was lost")
+
+	errUnexpectedEOF = io.ErrUnexpectedEOF
+)
+
+// Lock makes sure that no two runs overlap. It lives on a connection of its own.
+type Lock struct {
+	conn *pgx.Conn
+	pid  int32
+}
+
+// Acquire takes the lock or fails at once.
+func (db *DB) Acquire(ctx context.Context) (*Lock, error) {
+	conn, err := pgx.ConnectConfig(ctx, db.lock.Copy())
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s for the lock: %w", db.Target(), plain(err))
+	}
+	l := &Lock{conn: conn}
+	if err := l.take(ctx); err != nil {
+		l.Release(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Lock) take(ctx context.Context) error {
+	if err := prepare(ctx, l.conn, false); err != nil {
+		return fmt.Errorf("prepare the session of the lock: %w", err)
+	}
+	var standby, got bool
+	err := l.conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), pg_backend_pid()`).Scan(&standby, &l.pid)
+	if err != nil {
+		return fmt.Errorf("take the lock: %w", err)
+	}
+	if standby {
+		return ErrStandby
+	}
+	if err := l.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lockKey).Scan(&got); err != nil {
+		return fmt.Errorf("take the lock: %w", err)
+	}
+	if !got {
+		return fmt.Errorf("%w: %s", ErrLocked, l.holder(ctx))
+	}
+	ours, err := l.ours(ctx)
+	if err != nil {
+		return fmt.Errorf("check the lock: %w", err)
+	}
+	if !ours {
+		return ErrPooled
+	}
+	return nil
+}
+
+// ours asks in a statement of its own: behind a transaction pooler that one may run in another session.
+func (l *Lock) ours(ctx context.Context) (bool, error) {
+	var ours bool
+	err := l.conn.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT 1 FROM pg_locks
+			WHERE locktype = 'advisory' AND granted AND objsubid = 1
+			  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			  AND (classid::bigint << 32) | objid::bigint = $1 AND pid = pg_backend_pid())
+		AND pg_backend_pid() = $2`, lockKey, l.pid).Scan(&ours)
+	return ours, err
+}
+
+func (l *Lock) holder(ctx context.Context) string {
+	var name string
+	var pid int32
+	var since time.Time
+	err := l.conn.QueryRow(ctx, `
+		SELECT COALESCE(a.application_name, ''), l.pid, COALESCE(a.backend_start, clock_timestamp())
+		FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		  AND (l.classid::bigint << 32) | l.objid::bigint = $1
+		LIMIT 1`, lockKey).Scan(&name, &pid, &since)
+	if err != nil {
+		return "it has just ended"
+	}
+	return fmt.Sprintf("%q, database process %d, since %s", name, pid, since.UTC().Format(time.RFC3339))
+}
+
+// Watch asks at each interval whether the lock is still ours and returns ErrLockLost when it is not; nil when ctx ends.
+func (l *Lock) Watch(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		ask, cancel := context.WithTimeout(ctx, interval)
+		ours, err := l.ours(ask)
+		cancel()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the end of the run interrupted the question
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrLockLost, err)
+		}
+		if !ours {
+			return ErrLockLost
+		}
+	}
+}
+
+// Release gives the lock back by ending its session.
+func (l *Lock) Release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = l.conn.Close(ctx) // the server drops the lock with the session, whatever it answers
+}

@@ -1,0 +1,152 @@
+// Package postgres opens the database sessions of a run: a few that can only read, a few that delete rows, and one that
+// holds the lock. It knows nothing of Synapse.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ApplicationName is how our sessions show in pg_stat_activity.
+const ApplicationName = "synupkeep"
+
+const (
+	// Together with the connection of the lock a run has at most six.
+	readers = 2
+	writers = 3
+
+	connectTimeout   = 10 * time.Second
+	statementTimeout = 10 * time.Minute
+	lockTimeout      = 10 * time.Second
+)
+
+// DB is the database of a homeserver.
+type DB struct {
+	// Reader cannot change anything: its sessions are read-only.
+	Reader *pgxpool.Pool
+	// Writer is for the transactions that delete rows.
+	Writer *pgxpool.Pool
+
+	lock *pgx.ConnConfig
+}
+
+// Open connects and looks at the answer once. The connection string is a URL or in keyword form; PG* variables and
+// ~/.pgpass fill in what it leaves out. No error of this package holds the password.
+func Open(ctx context.Context, connString string) (*DB, error) {
+	base, err := pgxpool.ParseConfig(connString)
+	if err != nil {
+		return nil, errors.New("connection string: not understood")
+	}
+	base.ConnConfig.ConnectTimeout = connectTimeout
+	db := &DB{lock: base.ConnConfig.Copy()}
+	if db.Reader, err = pool(ctx, base, readers, true); err != nil {
+		return nil, err
+	}
+	if db.Writer, err = pool(ctx, base, writers, false); err != nil {
+		db.Reader.Close()
+		return nil, err
+	}
+	if err := db.Reader.Ping(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("connect to %s: %w", target(base.ConnConfig), plain(err))
+	}
+	return db, nil
+}
+
+// Close ends every session of the pools.
+func (db *DB) Close() {
+	db.Reader.Close()
+	db.Writer.Close()
+}
+
+// Target says which database this is, without any secret.
+func (db *DB) Target() string { return target(db.lock) }
+
+func pool(ctx context.Context, base *pgxpool.Config, size int32, readOnly bool) (*pgxpool.Pool, error) {
+	cfg := base.Copy()
+	cfg.MaxConns = size
+	cfg.MinConns = 0
+	cfg.MaxConnLifetime = 0 // a night is short, and a session that is replaced tells us nothing
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return prepare(ctx, c, readOnly) }
+	p, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", target(cfg.ConnConfig), plain(err))
+	}
+	return p, nil
+}
+
+// prepare sets what every session needs by SET: as start-up parameters a connection pooler would refuse some.
+func prepare(ctx context.Context, c *pgx.Conn, readOnly bool) error {
+	settings := fmt.Sprintf(`
+		SET application_name = '%s';
+		SET statement_timeout = %d;
+		SET lock_timeout = %d;
+		SET idle_in_transaction_session_timeout = %d;
+		SET jit = off;`, // compiling our many small queries costs more than running them
+		ApplicationName, statementTimeout.Milliseconds(), lockTimeout.Milliseconds(), statementTimeout.Milliseconds())
+	if readOnly {
+		settings += ` SET default_transaction_read_only = on;`
+	}
+	_, err := c.Exec(ctx, settings)
+	return err
+}
+
+func target(c *pgx.ConnConfig) string {
+	return fmt.Sprintf("database %s of %s as %s", c.Database, net.JoinHostPort(c.Host, fmt.Sprint(c.Port)), c.User)
+}
+
+// plain leaves of a connection error what the server or the system said: pgx's own text repeats settings and every
+// address it tried.
+func plain(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%s (SQLSTATE %s)", refused.Message, refused.Code)
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no answer within %v", connectTimeout)
+	}
+	return err
+}
+
+// Now is the database's clock. A run takes every age from it, so that the clock and the time zone of our machine change
+// nothing.
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := db.Reader.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("ask the database for the time: %w", err)
+	}
+	return now.UTC(), nil
+}
+
+// IsConnection says whether an error means that the server was not there, rather than that it refused the statement:
+// such a read may be tried again.
+func IsConnection(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		// Class 08 connection exception, 57P0x shutdown and start-up, 53300 too many connections.
+		switch refused.Code {
+		case "57P01", "57P02", "57P03", "53300":
+			return true
+		}
+		return refused.Code[:2] == "08"
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, errUnexpectedEOF)
+}

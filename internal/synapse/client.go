@@ -1,0 +1,187 @@
+// Package synapse speaks to a Synapse homeserver: its admin API, and what its database and version tell of it.
+package synapse
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// TokenSource gives the admin's access token. Renew is asked once when the server no longer knows the token: it returns
+// false when there is no other.
+type TokenSource interface {
+	Token() string
+	Renew() bool
+}
+
+// Client calls the admin API of one server. It makes each call once: whether to try again is for the caller to know.
+type Client struct {
+	base  string
+	http  *http.Client
+	token TokenSource
+	renew sync.Mutex
+}
+
+// callTimeout bounds one call. Every call that we make is answered from the database in milliseconds; a server that
+// needs longer is in trouble.
+const callTimeout = 30 * time.Second
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 1 << 20
+
+// NewClient returns a client for the API at base, with or without a trailing slash.
+func NewClient(base string, token TokenSource) *Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one
+	transport.MaxIdleConnsPerHost = 8
+	return &Client{
+		base:  strings.TrimRight(base, "/"),
+		http:  &http.Client{Transport: transport, CheckRedirect: noRedirect},
+		token: token,
+	}
+}
+
+// noRedirect keeps the token with the server it was given for.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// ServerVersion returns the server's version, such as "1.163.2". The call needs no token and proves none.
+func (c *Client) ServerVersion(ctx context.Context) (string, error) {
+	var answer struct {
+		ServerVersion string `json:"server_version"`
+	}
+	if err := c.call(ctx, http.MethodGet, "/_synapse/admin/v1/server_version", nil, &answer); err != nil {
+		return "", err
+	}
+	if answer.ServerVersion == "" {
+		return "", errors.New("the answer holds no server_version: this is not a Synapse")
+	}
+	return answer.ServerVersion, nil
+}
+
+// CheckAdmin proves that the token is an admin's.
+func (c *Client) CheckAdmin(ctx context.Context) error {
+	return c.call(ctx, http.MethodGet, "/_synapse/admin/v1/background_updates/status", nil, &struct{}{})
+}
+
+// WhoAmI returns the user id that the token belongs to.
+func (c *Client) WhoAmI(ctx context.Context) (string, error) {
+	var answer struct {
+		UserID string `json:"user_id"`
+	}
+	err := c.call(ctx, http.MethodGet, "/_matrix/client/v3/account/whoami", nil, &answer)
+	return answer.UserID, err
+}
+
+// StartPurge asks the server to delete the history of a room below an event and returns the id of the purge. Local
+// messages go as well: for Synapse the alternative is to keep their bytes and show them to nobody.
+func (c *Client) StartPurge(ctx context.Context, roomID, upToEventID string) (string, error) {
+	// The event id goes into the body: those of room version 3 may hold a slash.
+	body := map[string]any{"purge_up_to_event_id": upToEventID, "delete_local_events": true}
+	var answer struct {
+		PurgeID string `json:"purge_id"`
+	}
+	path := "/_synapse/admin/v1/purge_history/" + url.PathEscape(roomID)
+	if err := c.call(ctx, http.MethodPost, path, body, &answer); err != nil {
+		return "", err
+	}
+	if answer.PurgeID == "" {
+		return "", errors.New("the answer holds no purge_id")
+	}
+	return answer.PurgeID, nil
+}
+
+// PurgeState is how far a purge is.
+type PurgeState struct {
+	// Status is active, complete or failed. Synapse also says active for purges that wait and that were cancelled.
+	Status string `json:"status"`
+	Error  string `json:"error"`
+}
+
+// The words of Synapse for PurgeState.Status.
+const (
+	PurgeActive   = "active"
+	PurgeComplete = "complete"
+	PurgeFailed   = "failed"
+)
+
+// PurgeStatus asks how far a purge is. A purge that the server does not know (any more) is a 404, see [IsNotFound].
+func (c *Client) PurgeStatus(ctx context.Context, purgeID string) (PurgeState, error) {
+	var state PurgeState
+	path := "/_synapse/admin/v1/purge_history_status/" + url.PathEscape(purgeID)
+	err := c.call(ctx, http.MethodGet, path, nil, &state)
+	return state, err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	used := c.token.Token()
+	err := c.once(ctx, used, method, path, body, answer)
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized || refused.Code != "M_UNKNOWN_TOKEN" {
+		return err
+	}
+	if !c.renewed(used) {
+		return err
+	}
+	return c.once(ctx, c.token.Token(), method, path, body, answer)
+}
+
+// renewed sees to it that of several calls that were refused the same token only one renews it.
+func (c *Client) renewed(used string) bool {
+	c.renew.Lock()
+	defer c.renew.Unlock()
+	return c.token.Token() != used || c.token.Renew()
+}
+
+func (c *Client) once(ctx context.Context, token, method, path string, body, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, c.base+path, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("User-Agent", "synupkeep")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return &TransportError{Method: method, URL: c.base + path, Err: unwrapURL(err)}
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return &TransportError{Method: method, URL: c.base + path, Err: err}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return newError(method, c.base+path, resp, text)
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return &Error{Method: method, URL: c.base + path, Status: resp.StatusCode, Foreign: true}
+	}
+	return nil
+}
+
+// unwrapURL drops the method and URL that net/http puts before its errors: ours name them already.
+func unwrapURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}

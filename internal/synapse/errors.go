@@ -1,0 +1,147 @@
+package synapse
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Error is an answer other than 200.
+type Error struct {
+	Method, URL string
+	Status      int
+	// Code and Message are Synapse's errcode and error.
+	Code, Message string
+	// Foreign says that the answer is not Synapse's: a proxy gave it, or another program listens there.
+	Foreign bool
+	// RetryAfter is how long the server asks to be left alone; 0 when it does not say.
+	RetryAfter time.Duration
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status))
+	switch {
+	case e.Foreign && e.Status == http.StatusOK:
+		text += ", but the answer is not JSON"
+	case e.Foreign:
+		text += ", not from Synapse (a reverse proxy?)"
+	case e.Code != "":
+		text += fmt.Sprintf(" (%s: %s)", e.Code, e.Message)
+	}
+	return text
+}
+
+// TransportError is a call without an answer: the server may or may not have acted on it.
+type TransportError struct {
+	Method, URL string
+	Err         error
+}
+
+func (e *TransportError) Error() string { return fmt.Sprintf("%s %s: %v", e.Method, e.URL, e.Err) }
+
+func (e *TransportError) Unwrap() error { return e.Err }
+
+func newError(method, url string, resp *http.Response, text []byte) *Error {
+	e := &Error{Method: method, URL: url, Status: resp.StatusCode}
+	var body struct {
+		Code         string  `json:"errcode"`
+		Message      string  `json:"error"`
+		RetryAfterMS float64 `json:"retry_after_ms"`
+	}
+	if err := json.Unmarshal(text, &body); err != nil || body.Code == "" {
+		e.Foreign = true
+	}
+	e.Code, e.Message = body.Code, body.Message
+	e.RetryAfter = time.Duration(body.RetryAfterMS) * time.Millisecond
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
+}
+
+// Class says what an error of this package means for the caller.
+type Class int
+
+// The classes.
+const (
+	// Permanent: the same call would fail again.
+	Permanent Class = iota
+	// Unavailable: the server or the way to it is down or busy; try again later.
+	Unavailable
+	// Hiccup: a 500, which Synapse also gives for serialization conflicts and timeouts; try once more.
+	Hiccup
+	// Unauthorized: no call with this token will ever be answered.
+	Unauthorized
+	// NotFound: the thing named is not there.
+	NotFound
+)
+
+// Classify sorts an error of a call.
+func Classify(err error) Class {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		var lost *TransportError
+		if errors.As(err, &lost) {
+			return Unavailable
+		}
+		return Permanent
+	}
+	switch refused.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Unauthorized
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return Unavailable
+	case http.StatusInternalServerError:
+		return Hiccup
+	case http.StatusNotFound:
+		if refused.Code == "M_NOT_FOUND" {
+			return NotFound
+		}
+	}
+	return Permanent
+}
+
+// IsAmbiguous says whether the server may have acted on a call all the same: no answer came, or a proxy gave up on it.
+func IsAmbiguous(err error) bool {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.Status >= http.StatusInternalServerError
+	}
+	var lost *TransportError
+	return errors.As(err, &lost)
+}
+
+// RetryAfter is how long the server asked to be left alone, 0 when it did not say.
+func RetryAfter(err error) time.Duration {
+	var refused *Error
+	if errors.As(err, &refused) {
+		return refused.RetryAfter
+	}
+	return 0
+}
+
+// Advice says what an operator can do about an error of a call; it is empty when there is nothing to say.
+func Advice(err error) string {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		return "Is Synapse running, and is --api-url the address of a listener with the client resource?"
+	}
+	switch {
+	case refused.Status == http.StatusUnauthorized:
+		return "Give the access token of a server admin. Tokens of the Matrix Authentication Service expire after minutes: " +
+			"give --token-file with a file that is kept fresh, or a compatibility token that does not expire, made with the scope urn:synapse:admin:*."
+	case refused.Status == http.StatusForbidden:
+		return "The token is not an admin's. Make its user one (PUT /_synapse/admin/v1/users/<user>/admin); " +
+			"with the Matrix Authentication Service the token needs the scope urn:synapse:admin:*."
+	case refused.Status == http.StatusNotFound && refused.Foreign:
+		return "A reverse proxy answers there and does not pass /_synapse/admin on: give --api-url the address of Synapse itself."
+	case refused.Status == http.StatusNotFound && refused.Code == "M_UNRECOGNIZED":
+		return "This process of Synapse does not serve the admin API: give --api-url the address of the main process."
+	case refused.Foreign:
+		return "Something other than Synapse answers at --api-url."
+	}
+	return ""
+}

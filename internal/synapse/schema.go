@@ -1,0 +1,157 @@
+package synapse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Querier reads from the database; a pgx pool, connection or transaction is one.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Features is what this database's schema can do. One schema number spans many releases, so each thing is looked for.
+type Features struct {
+	SchemaVersion int
+	// SlidingSync: the table sliding_sync_joined_rooms refers to events (1.115).
+	SlidingSync bool
+	// MembershipEventIndex: what refers to events from sliding_sync_membership_snapshots has its index (1.128).
+	MembershipEventIndex bool
+	// JumpToDate: the index events_jump_to_date_idx is there and valid (1.76, a background update).
+	JumpToDate bool
+}
+
+// Errors of ReadFeatures.
+var (
+	// ErrNotSynapse: the database holds no Synapse.
+	ErrNotSynapse = errors.New("this is not the database of a Synapse")
+	// ErrOldSchema: the schema lacks what a purge needs.
+	ErrOldSchema = errors.New("the schema of this database is older than Synapse 1.98")
+	// ErrNoPrivilege: the role may not do what a run does.
+	ErrNoPrivilege = errors.New("the database role lacks privileges")
+)
+
+const oldestSchema = 83 // Synapse 1.98
+
+// ReadFeatures looks at the schema. Nothing may be deleted when it fails.
+func ReadFeatures(ctx context.Context, db Querier) (Features, error) {
+	var f Features
+	var known bool
+	err := db.QueryRow(ctx, `SELECT to_regclass('schema_version') IS NOT NULL AND to_regclass('events') IS NOT NULL`).Scan(&known)
+	if err != nil {
+		return f, fmt.Errorf("look at the schema: %w", err)
+	}
+	if !known {
+		return f, ErrNotSynapse
+	}
+	if err := db.QueryRow(ctx, `SELECT version FROM schema_version`).Scan(&f.SchemaVersion); err != nil {
+		return f, fmt.Errorf("read schema_version: %w", err)
+	}
+	if f.SchemaVersion < oldestSchema {
+		return f, fmt.Errorf("%w: it is %d, at least %d is needed", ErrOldSchema, f.SchemaVersion, oldestSchema)
+	}
+	if err := requireColumns(ctx, db); err != nil {
+		return f, err
+	}
+	err = db.QueryRow(ctx, `
+		SELECT to_regclass('sliding_sync_joined_rooms') IS NOT NULL,
+		       EXISTS (SELECT 1 FROM pg_index WHERE indisvalid
+		                 AND indexrelid = to_regclass('sliding_sync_membership_snapshots_membership_event_id_idx')),
+		       EXISTS (SELECT 1 FROM pg_index WHERE indisvalid
+		                 AND indexrelid = to_regclass('events_jump_to_date_idx'))`).
+		Scan(&f.SlidingSync, &f.MembershipEventIndex, &f.JumpToDate)
+	if err != nil {
+		return f, fmt.Errorf("look for indexes: %w", err)
+	}
+	return f, nil
+}
+
+// needed lists every table and column that our SQL names.
+func needed() map[string]string {
+	return map[string]string{
+		"rooms":                            "room_id",
+		"room_aliases":                     "room_alias room_id",
+		"events":                           "event_id room_id topological_ordering stream_ordering outlier origin_server_ts received_ts type",
+		"state_events":                     "event_id",
+		"rejections":                       "event_id",
+		"redactions":                       "event_id redacts have_censored",
+		"event_edges":                      "event_id prev_event_id",
+		"event_forward_extremities":        "event_id room_id",
+		"event_backward_extremities":       "event_id room_id",
+		"event_to_state_groups":            "event_id",
+		"event_reports":                    "event_id room_id received_ts",
+		"current_state_events":             "event_id room_id type",
+		"partial_state_rooms":              "room_id",
+		"scheduled_tasks":                  "id action status timestamp resource_id error",
+		"users":                            "name",
+		"destinations":                     "destination failure_ts",
+		"profiles":                         "avatar_url",
+		"user_directory":                   "avatar_url",
+		"room_memberships":                 "event_id avatar_url",
+		"room_stats_state":                 "avatar",
+		"event_json":                       "event_id json",
+		"local_media_repository":           "media_id media_type media_length created_ts user_id quarantined_by url_cache last_access_ts safe_from_quarantine",
+		"local_media_repository_thumbnails": "media_id",
+		"local_media_repository_url_cache": "media_id",
+		"remote_media_cache":               "media_origin media_id media_type media_length filesystem_id last_access_ts quarantined_by",
+		"remote_media_cache_thumbnails":    "media_origin media_id",
+	}
+}
+
+func requireColumns(ctx context.Context, db Querier) error {
+	rows, err := db.Query(ctx, `
+		SELECT c.relname || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		WHERE a.attnum > 0 AND NOT a.attisdropped AND pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p', 'v')`)
+	if err != nil {
+		return fmt.Errorf("look at the columns: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look at the columns: %w", err)
+	}
+	have := make(map[string]bool, len(names))
+	for _, n := range names {
+		have[n] = true
+	}
+	var missing []string
+	for table, columns := range needed() {
+		for column := range strings.FieldsSeq(columns) {
+			if !have[table+"."+column] {
+				missing = append(missing, table+"."+column)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: it lacks %s", ErrOldSchema, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// CheckPrivileges says whether this role may read what a run reads and delete what it deletes.
+func CheckPrivileges(ctx context.Context, db Querier) error {
+	var lacking []string
+	for table := range needed() {
+		wanted := "SELECT"
+		if strings.HasPrefix(table, "local_media_repository") || strings.HasPrefix(table, "remote_media_cache") {
+			wanted = "SELECT, UPDATE, DELETE" // UPDATE for SELECT ... FOR UPDATE
+		}
+		for privilege := range strings.SplitSeq(wanted, ", ") {
+			var has bool
+			if err := db.QueryRow(ctx, `SELECT has_table_privilege($1, $2)`, table, privilege).Scan(&has); err != nil {
+				return fmt.Errorf("look at the privileges on %s: %w", table, err)
+			}
+			if !has {
+				lacking = append(lacking, privilege+" on "+table)
+			}
+		}
+	}
+	if len(lacking) > 0 {
+		return fmt.Errorf("%w: %s", ErrNoPrivilege, strings.Join(lacking, ", "))
+	}
+	return nil
+}
