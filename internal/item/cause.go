@@ -18,12 +18,16 @@ const (
 	CauseLeft       Cause = "work left"
 )
 
-// ExitCode is the exit code of a run with these causes; 0 without any.
+// ExitCode is the exit code of a run with these causes; 0 without any. A cause that is not known, such as that of a
+// RunError in which nobody set one, must not pass for success: it counts as CauseFailed.
 func ExitCode(causes []Cause) int {
 	for _, c := range ranked() {
 		if slices.Contains(causes, c) {
 			return c.exitCode()
 		}
+	}
+	if len(causes) > 0 {
+		return CauseFailed.exitCode()
 	}
 	return 0
 }

@@ -40,8 +40,10 @@ type Cut struct {
 	HeldBy Reason
 	// Messages counts the events that the purge deletes (those that are not state).
 	Messages int64
-	// TakenAt is the database's clock when the cut was taken.
+	// TakenAt is when the cut was taken, by our own monotonic clock: it only tells how old the cut is.
 	TakenAt time.Time
+	// Pending is the id of a purge of this room that is under way already; then it is waited for, and none is begun.
+	Pending string
 }
 
 // Media is one media item past its cut-off.

@@ -1,0 +1,50 @@
+package item_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"synupkeep/internal/item"
+)
+
+// The words are a public interface: they stand in flags, log, report and JSON.
+
+func TestFlowsAreInTheOrderOfARun(t *testing.T) {
+	want := []item.Flow{"history", "local-media", "remote-media", "previews"}
+	if diff := cmp.Diff(want, item.Flows()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestStatusWords(t *testing.T) {
+	want := []item.Status{"done", "kept", "skipped", "failed", "left"}
+	if diff := cmp.Diff(want, item.Statuses()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestReasonWordsAreDistinct(t *testing.T) {
+	words := map[item.Reason]string{
+		item.NothingOld: "nothing old", item.NothingToPurge: "nothing to purge", item.NotSelected: "not selected",
+		item.NotYetWorthIt: "not yet worth it", item.Gap: "gap", item.Reported: "reported",
+		item.YoungEvent: "young event", item.StateExtremity: "state extremity", item.Extremity: "extremity",
+		item.NewestEvent: "newest event", item.Redaction: "redaction", item.PartialState: "partial state",
+		item.NoExtremity: "no extremity", item.BeingDeleted: "being deleted", item.NoEventAtTheCut: "no event at cut",
+		item.Avatar: "avatar", item.Quarantined: "quarantined", item.Protected: "protected",
+		item.Uploading: "uploading", item.Admin: "admin", item.OriginDown: "origin down", item.InUse: "in use",
+		item.Changed: "changed", item.StillCached: "still cached", item.Limit: "limit", item.Stopped: "stopped",
+	}
+	for reason, want := range words {
+		if string(reason) != want {
+			t.Errorf("reason %q, want %q", reason, want)
+		}
+	}
+}
+
+func TestMediaKeyIsItsMXCURI(t *testing.T) {
+	m := item.Media{Flow: item.RemoteMedia, Origin: "example.org:8448", ID: "AbC", FileID: "other"}
+	if got, want := m.Key(), "mxc://example.org:8448/AbC"; got != want {
+		t.Errorf("key %q, want %q", got, want)
+	}
+}

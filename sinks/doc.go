@@ -1,0 +1,51 @@
+// Package sinks is where outcomes end. A [Tally] adds them up, a [Summary] says what a run did, [WriteTable] prints it
+// for people, [WriteJSON] for programs, and a [Report] keeps it in a file.
+//
+// # The summary as JSON
+//
+// It is a public interface: keys and words stay as they are, new keys may be added. Durations are seconds, sizes are
+// bytes, times are RFC 3339 in UTC. Lists and maps are never null. The keys of the maps are the reasons of package item
+// and nothing else; free text stands in values only. Characters that a terminal might act upon are written as \u
+// escapes, so that the output can be looked at as it is.
+//
+//	version             of synupkeep
+//	server_name         of the homeserver, empty if it could not be asked
+//	server_version      of Synapse, empty if it could not be asked
+//	started, ended      left out while unknown
+//	duration_s
+//	exit_code           follows from causes
+//	causes              why exit_code is not 0, the deciding one first: usage, token, locked, refused, failed,
+//	                    interrupted, terminated, items failed, work left
+//	errors              what ended the run or a flow:
+//	  cause             one of causes
+//	  doing             what was being done, on what
+//	  error             what went wrong
+//	  hint              what to do about it, may be empty
+//	warnings            what the operator should know
+//	flows               those that were asked for, in the order of a run:
+//	  flow              history, local-media, remote-media, previews
+//	  cut_off           everything older was due; left out while unknown
+//	  ran               false if the run ended before the flow began
+//	  duration_s        0 if the flow did not end
+//	  examined          items; always done + kept + skipped + left + failed
+//	  done              rooms purged, media deleted
+//	  kept, skipped, left                                 items
+//	  kept_by_reason, skipped_by_reason, left_by_reason   the same, by reason
+//	  failed            items
+//	  held_by           history: rooms done, by what held their cut
+//	  rows_deleted      messages in history, media rows elsewhere
+//	  files_deleted     thumbnails included
+//	  files_missing     content files that were not there any more
+//	  bytes_freed       on disk, thumbnails included; history frees nothing that can be counted at once
+//	  retries           calls that had to be made again
+//	  error             why the flow could not do its work, empty if it could
+//	failures            the first 1,000 failed items:
+//	  flow, key         the key is a room id or an mxc URI, cut after 500 bytes
+//	  cause             one line, cut after 500 bytes
+//	  hint              what to do about it, left out if there is nothing to say
+//	  purge_id          the purge on the server, left out if there was none
+//	failures_not_named  how many items failed beyond those
+//	left_purges         purges that the server still works on, the first 1,000:
+//	  room_id, purge_id
+//	left_purges_not_named
+package sinks

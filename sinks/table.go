@@ -1,0 +1,231 @@
+package sinks
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"synupkeep/internal/item"
+)
+
+// maxShown is how many failed items and purges the table names: what fits on a screen.
+const maxShown = 20
+
+// WriteTable writes the summary for people: a line for each flow, the reasons, failed items with their cause, errors
+// with what to do about them, and in the last line the result and the exit code. Whatever the summary holds, nothing
+// but printable characters and newlines is written.
+func WriteTable(w io.Writer, s Summary) error {
+	s = s.normal()
+	var b bytes.Buffer
+	writeHead(&b, s)
+	if err := writeFlows(&b, s.Flows); err != nil {
+		return fmt.Errorf("write the summary: %w", err)
+	}
+	for _, f := range s.Flows {
+		writeReasons(&b, f)
+	}
+	writeFailures(&b, s)
+	writeLeftPurges(&b, s)
+	writeMessages(&b, s)
+	fmt.Fprintf(&b, "\n%s\n", verdict(s))
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write the summary: %w", err)
+	}
+	return nil
+}
+
+func writeHead(b *bytes.Buffer, s Summary) {
+	words := []string{strings.TrimSpace("synupkeep " + line(s.Version))}
+	if s.ServerName != "" {
+		words = append(words, line(s.ServerName))
+	}
+	if s.ServerVersion != "" {
+		words = append(words, "Synapse "+line(s.ServerVersion))
+	}
+	if !s.Started.IsZero() {
+		words = append(words, s.Started.Format("2006-01-02 15:04:05")+" UTC")
+	}
+	if s.DurationS > 0 {
+		words = append(words, "took "+took(s.DurationS))
+	}
+	fmt.Fprintln(b, strings.Join(words, ", "))
+}
+
+func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
+	if !slices.ContainsFunc(flows, func(f FlowSummary) bool { return f.Ran || f.Examined > 0 }) {
+		fmt.Fprintln(b, "\nno flow was begun")
+		return nil
+	}
+	width := len("flow")
+	for _, f := range flows {
+		width = max(width, len(line(string(f.Flow))))
+	}
+	fmt.Fprintln(b)
+	var rows bytes.Buffer
+	row := func(flow string, cells ...string) {
+		fmt.Fprintf(&rows, "%-*s\t%s\t\n", width, flow, strings.Join(cells, "\t"))
+	}
+	row("flow", "older than (UTC)", "examined", "done", "kept", "skipped", "left", "failed", "freed", "took")
+	for _, f := range flows {
+		cutOff, freed, duration := "-", "-", "not run"
+		if !f.CutOff.IsZero() {
+			cutOff = f.CutOff.Format("2006-01-02 15:04")
+		}
+		if f.Flow != item.History {
+			freed = humanize.IBytes(uint64(max(0, f.Bytes)))
+		}
+		if f.Ran {
+			duration = took(f.DurationS)
+		}
+		row(line(string(f.Flow)), cutOff, humanize.Comma(f.Examined), humanize.Comma(f.Done),
+			humanize.Comma(f.KeptTotal), humanize.Comma(f.SkippedTotal), humanize.Comma(f.LeftTotal),
+			humanize.Comma(f.Failed), freed, duration)
+	}
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := t.Write(rows.Bytes()); err != nil {
+		return err
+	}
+	return t.Flush()
+}
+
+// writeReasons says more about one flow, as far as there is more to say.
+func writeReasons(b *bytes.Buffer, f FlowSummary) {
+	details := [][2]string{
+		{"deleted", deleted(f)},
+		{"held by", reasons(f.HeldBy)},
+		{"kept", reasons(f.Kept)},
+		{"skipped", reasons(f.Skipped)},
+		{"left", reasons(f.Left)},
+		{"retries", humanize.Comma(f.Retries)},
+		{"error", line(f.Error)},
+	}
+	details = slices.DeleteFunc(details, func(d [2]string) bool { return d[1] == "" || d[1] == "0" })
+	if len(details) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s\n", line(string(f.Flow)))
+	for _, d := range details {
+		fmt.Fprintf(b, "  %-8s  %s\n", d[0], d[1])
+	}
+}
+
+func deleted(f FlowSummary) string {
+	rows := [2]string{"row", "rows"}
+	if f.Flow == item.History {
+		rows = [2]string{"message", "messages"}
+	}
+	var words []string
+	if f.Rows > 0 {
+		words = append(words, number(f.Rows, rows[0], rows[1]))
+	}
+	if f.Files > 0 {
+		words = append(words, number(f.Files, "file", "files"))
+	}
+	if f.Missing > 0 {
+		words = append(words, number(f.Missing, "file was", "files were")+" not there any more")
+	}
+	return strings.Join(words, ", ")
+}
+
+// reasons lists the most frequent first, equal ones by name.
+func reasons(counts map[item.Reason]int64) string {
+	sorted := slices.SortedFunc(maps.Keys(counts), func(a, b item.Reason) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	words := make([]string, 0, len(sorted))
+	for _, r := range sorted {
+		words = append(words, line(string(r))+" "+humanize.Comma(counts[r]))
+	}
+	return strings.Join(words, ", ")
+}
+
+func writeFailures(b *bytes.Buffer, s Summary) {
+	named := int64(len(s.Failures))
+	all := named + s.FailuresNotNamed
+	if all == 0 {
+		return
+	}
+	shown := s.Failures[:min(named, maxShown)]
+	fmt.Fprintln(b, "\nfailed")
+	for _, f := range shown {
+		text := line(f.Cause)
+		if id := quoted(cut(f.Key)); !strings.Contains(text, id) {
+			text = id + ": " + text
+		}
+		fmt.Fprintf(b, "  %s  %s\n", line(string(f.Flow)), text)
+		if f.PurgeID != "" {
+			fmt.Fprintf(b, "    purge %s\n", quoted(cut(f.PurgeID)))
+		}
+		if f.Hint != "" {
+			fmt.Fprintf(b, "    hint: %s\n", line(f.Hint))
+		}
+	}
+	if more := all - int64(len(shown)); more > 0 {
+		which := "them all"
+		if s.FailuresNotNamed > 0 {
+			which = "the first " + humanize.Comma(named)
+		}
+		fmt.Fprintf(b, "  and %s more: --report and --json name %s\n", humanize.Comma(more), which)
+	}
+}
+
+func writeLeftPurges(b *bytes.Buffer, s Summary) {
+	if len(s.LeftPurges) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "\npurges that the server still works on")
+	shown := s.LeftPurges[:min(len(s.LeftPurges), maxShown)]
+	for _, p := range shown {
+		fmt.Fprintf(b, "  %s  purge %s\n", quoted(cut(p.RoomID)), quoted(cut(p.PurgeID)))
+	}
+	if more := int64(len(s.LeftPurges)-len(shown)) + s.LeftPurgesNotNamed; more > 0 {
+		fmt.Fprintf(b, "  and %s more\n", humanize.Comma(more))
+	}
+}
+
+func writeMessages(b *bytes.Buffer, s Summary) {
+	if len(s.Warnings)+len(s.Errors) > 0 {
+		fmt.Fprintln(b)
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintln(b, "warning:", line(w))
+	}
+	for _, e := range s.Errors {
+		fmt.Fprintln(b, "error:", e.text())
+		if e.Hint != "" {
+			fmt.Fprintln(b, "  hint:", line(e.Hint))
+		}
+	}
+}
+
+func (e RunFailure) text() string {
+	words := slices.DeleteFunc([]string{line(e.Doing), line(e.Error)}, func(w string) bool { return w == "" })
+	return strings.Join(words, ": ")
+}
+
+func number(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return humanize.Comma(n) + " " + many
+}
+
+// took prints as many digits as somebody wants to know: 35ms, 4.2s, 1h2m3s.
+func took(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,195 @@
+package sinks
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"synupkeep/internal/item"
+)
+
+const (
+	// maxNamed is how many failed items are named: promise enough to repair by hand, and a bound on memory.
+	maxNamed = 1000
+	// maxReasons is far above the number of reasons that there are. It keeps a mistake from filling the memory.
+	maxReasons = 100
+
+	noReason     item.Reason = "no reason given"
+	otherReasons item.Reason = "other reasons"
+)
+
+// Tally adds up outcomes. Several goroutines may use it at once. Its memory does not grow with the number of items.
+type Tally struct {
+	mu    sync.Mutex
+	flows []*flowTally
+
+	failures           []Failure
+	failuresNotNamed   int64
+	leftPurges         []LeftPurge
+	leftPurgesNotNamed int64
+}
+
+type flowTally struct {
+	sum   FlowSummary
+	begun time.Time
+	err   error
+}
+
+// NewTally returns a Tally of the flows that are asked for, in the order in which they are reported.
+func NewTally(flows []item.Flow) *Tally {
+	t := &Tally{}
+	for _, f := range flows {
+		t.flow(f)
+	}
+	return t
+}
+
+// Begin notes that a flow begins.
+func (t *Tally) Begin(f item.Flow, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	flow := t.flow(f)
+	flow.sum.Ran, flow.begun = true, now
+}
+
+// SetCutOff notes up to when a flow deletes. It may come before Begin.
+func (t *Tally) SetCutOff(f item.Flow, cutOff time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.flow(f).sum.CutOff = utc(cutOff)
+}
+
+// End notes that a flow has ended, and the error if it could not do its work. An item that failed is no such error.
+// After a signal err is nil or an item.RunError with the cause of the stop: any other error counts as CauseFailed.
+func (t *Tally) End(f item.Flow, now time.Time, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	flow := t.flow(f)
+	if !flow.begun.IsZero() {
+		flow.sum.DurationS = seconds(now.Sub(flow.begun))
+	}
+	if err != nil {
+		flow.err = err
+		flow.sum.Error = line(err.Error())
+	}
+}
+
+// Add counts what became of one item.
+func (t *Tally) Add(o item.Outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := &t.flow(o.Flow).sum
+	sum.Examined++
+	sum.Rows += o.Rows
+	sum.Files += o.Files
+	sum.Missing += o.Missing
+	sum.Bytes += o.Bytes
+	sum.Retries += int64(max(0, o.Tries-1))
+
+	switch o.Status {
+	case item.Done:
+		sum.Done++
+		if o.Reason != "" {
+			count(sum.HeldBy, o.Reason)
+		}
+		return
+	case item.Kept:
+		sum.KeptTotal++
+		count(sum.Kept, o.Reason)
+		return
+	case item.Skipped:
+		sum.SkippedTotal++
+		count(sum.Skipped, o.Reason)
+		return
+	case item.Left:
+		sum.LeftTotal++
+		count(sum.Left, o.Reason)
+		t.left(o)
+		return
+	case item.Failed:
+	}
+	// A status that nobody knows ends here as well: it must not pass for a success.
+	sum.Failed++
+	t.failed(o)
+}
+
+// Summary says how far the flows are. It shares no memory with the Tally and may be called at any time.
+func (t *Tally) Summary() Summary {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := Summary{
+		Failures:           slices.Clone(t.failures),
+		FailuresNotNamed:   t.failuresNotNamed,
+		LeftPurges:         slices.Clone(t.leftPurges),
+		LeftPurgesNotNamed: t.leftPurgesNotNamed,
+	}
+	for _, flow := range t.flows {
+		s.Flows = append(s.Flows, flow.sum)
+		if flow.sum.Failed > 0 {
+			s.AddCause(item.CauseItems)
+		}
+		if flow.sum.LeftTotal > 0 {
+			s.AddCause(item.CauseLeft)
+		}
+		s.AddError(flow.err)
+	}
+	return s.normal()
+}
+
+// flow finds a flow. One that was not announced is added: its outcomes must not be lost.
+func (t *Tally) flow(f item.Flow) *flowTally {
+	for _, flow := range t.flows {
+		if flow.sum.Flow == f {
+			return flow
+		}
+	}
+	flow := &flowTally{sum: FlowSummary{Flow: f}.normal()}
+	t.flows = append(t.flows, flow)
+	return flow
+}
+
+func (t *Tally) failed(o item.Outcome) {
+	if len(t.failures) == maxNamed {
+		t.failuresNotNamed++
+		return
+	}
+	failure := Failure{Flow: o.Flow, Key: key(o.Key), PurgeID: key(o.PurgeID)}
+	switch {
+	case o.Status != item.Failed:
+		failure.Cause = line("unknown status " + string(o.Status))
+	case o.Err == nil:
+		failure.Cause = "no cause given"
+	default:
+		failure.Cause = line(o.Err.Error())
+	}
+	if run, ok := runError(o.Err); ok {
+		failure.Hint = line(run.Hint)
+	}
+	t.failures = append(t.failures, failure)
+}
+
+func (t *Tally) left(o item.Outcome) {
+	switch {
+	case o.PurgeID == "":
+	case len(t.leftPurges) == maxNamed:
+		t.leftPurgesNotNamed++
+	default:
+		t.leftPurges = append(t.leftPurges, LeftPurge{RoomID: key(o.Key), PurgeID: key(o.PurgeID)})
+	}
+}
+
+// key keeps an id as the database has it as far as UTF-8 and its length allow.
+func key(id string) string {
+	return strings.Clone(cut(strings.ToValidUTF8(id, "\uFFFD")))
+}
+
+func count(reasons map[item.Reason]int64, r item.Reason) {
+	if r == "" {
+		r = noReason
+	}
+	if _, ok := reasons[r]; !ok && len(reasons) >= maxReasons {
+		r = otherReasons
+	}
+	reasons[r]++
+}
