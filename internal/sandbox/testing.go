@@ -1,0 +1,51 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// shared is the server of this test binary.
+var shared struct { //nolint:gochecknoglobals // TestMain ends what Shared started; nothing else connects the two
+	sync.Mutex
+	server *Server
+	err    error
+}
+
+// TestMain runs the tests and then stops the server that [Shared] started, if it did:
+//
+//	func TestMain(m *testing.M) { os.Exit(sandbox.TestMain(m)) }
+func TestMain(m *testing.M) int {
+	code := m.Run()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server != nil {
+		if err := shared.server.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "sandbox:", err)
+			code = max(code, 1)
+		}
+		shared.server = nil
+	}
+	return code
+}
+
+// Shared returns the one server of the package's tests and starts it on first use. The test fails when it cannot start.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil && shared.err == nil {
+		// Not the test's context: the server outlives the test. Ten minutes are for an installation.
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		shared.server, shared.err = Start(ctx, Options{Log: os.Stderr})
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.server
+}
