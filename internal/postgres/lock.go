@@ -119,7 +119,7 @@ func (l *Lock) Watch(ctx context.Context, interval time.Duration) error {
 		ours, err := l.ours(ask)
 		cancel()
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end of the run interrupted the question
+			return nil // the end of the run interrupted the question
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrLockLost, err)

@@ -150,3 +150,6 @@ func IsConnection(err error) bool {
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, errUnexpectedEOF)
 }
+
+// Again is for retry: what was asked of a database that is away can be asked again.
+func Again(err error) (again bool, wait time.Duration) { return IsConnection(err), 0 }

@@ -39,7 +39,7 @@ const maxAnswer = 1 << 20
 
 // NewClient returns a client for the API at base, with or without a trailing slash.
 func NewClient(base string, token TokenSource) *Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one
+	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 8
 	return &Client{
 		base:  strings.TrimRight(base, "/"),

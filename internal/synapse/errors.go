@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"synupkeep/internal/retry"
 )
 
 // Error is an answer other than 200.
@@ -102,6 +104,22 @@ func Classify(err error) Class {
 		}
 	}
 	return Permanent
+}
+
+// Again is for retry, anew for each call: while the server is away the call is made again, after a hiccup once more.
+func Again() retry.Again {
+	hiccups := 0
+	return func(err error) (bool, time.Duration) {
+		switch Classify(err) {
+		case Unavailable:
+			return true, RetryAfter(err)
+		case Hiccup:
+			hiccups++
+			return hiccups == 1, 0
+		case Permanent, Unauthorized, NotFound:
+		}
+		return false, 0
+	}
 }
 
 // IsAmbiguous says whether the server may have acted on a call all the same: no answer came, or a proxy gave up on it.

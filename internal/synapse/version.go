@@ -18,8 +18,8 @@ func ParseVersion(text string) (Version, error) {
 	if m == nil {
 		return Version{}, fmt.Errorf("server version %.40q: not understood", text)
 	}
-	major, _ := strconv.Atoi(m[1]) //nolint:errcheck // four digits
-	minor, _ := strconv.Atoi(m[2]) //nolint:errcheck // four digits
+	major, _ := strconv.Atoi(m[1])
+	minor, _ := strconv.Atoi(m[2])
 	return Version{major, minor}, nil
 }
 
@@ -34,7 +34,7 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor)
 // the statement timeout ended the large ones.
 func CheckVersion(v Version) error {
 	if v.Before(oldestSupported()) {
-		return fmt.Errorf("Synapse %s is too old: %s is the oldest that a purge is safe on", v, oldestSupported()) //nolint:staticcheck,revive // a name
+		return fmt.Errorf("Synapse %s is too old: %s is the oldest that a purge is safe on", v, oldestSupported()) //nolint:staticcheck // a name
 	}
 	return nil
 }
@@ -45,7 +45,7 @@ func CheckVersion(v Version) error {
 // that a purge deletes then costs a scan of the whole table (synapse PR #18074).
 func CheckHistory(v Version, f Features) error {
 	if f.SlidingSync && !f.MembershipEventIndex {
-		return fmt.Errorf("Synapse %s has no index on sliding_sync_membership_snapshots(membership_event_id): "+ //nolint:staticcheck,revive // a name
+		return fmt.Errorf("Synapse %s has no index on sliding_sync_membership_snapshots(membership_event_id): "+ //nolint:staticcheck // a name
 			"each deleted event would read that whole table. Upgrade to 1.128 or later and let its background updates "+
 			"finish, or: CREATE INDEX CONCURRENTLY sliding_sync_membership_snapshots_membership_event_id_idx "+
 			"ON sliding_sync_membership_snapshots (membership_event_id)", v)

@@ -1,0 +1,195 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/retry"
+	"synupkeep/internal/synapse"
+)
+
+// clockSkew is how far the server's clock may be behind the database's when a task is looked for by time.
+const clockSkew = time.Minute
+
+// asked is one room's request for a purge, over all its tries.
+type asked struct {
+	p         *Purge
+	cut       item.Cut
+	since     time.Time // the database's clock before the first try
+	ambiguous bool      // the server may have begun a purge without our hearing of it
+	id        string
+	verdict   Verdict // of the cut that was taken last, when the first one was not used
+}
+
+// ask posts the purge. The result holds its id, or the verdict that there is nothing to purge after all.
+func (p *Purge) ask(ctx context.Context, cut item.Cut) (*asked, int, error) {
+	a := &asked{p: p, cut: cut}
+	var err error
+	if a.since, err = p.Now(ctx); err != nil {
+		return a, 0, err
+	}
+	tries, err := p.Retry.Do(ctx, func() error { return a.once(ctx) }, synapse.Again())
+	return a, tries, err
+}
+
+// once is one try. After an answer that never came the room's task is looked for before anything is asked again, or the
+// room would be purged twice. When the server does not find the event, the cut is taken once more.
+func (a *asked) once(ctx context.Context) error {
+	if a.ambiguous {
+		task, ok, err := a.p.Tasks.SinceIn(ctx, a.cut.RoomID, a.since.Add(-clockSkew))
+		if err != nil {
+			return err
+		}
+		if ok {
+			a.id = task.ID
+			return nil
+		}
+	}
+	err := a.post(ctx, time.Since(a.cut.TakenAt) > freshness)
+	if err != nil && synapse.Classify(err) == synapse.NotFound {
+		err = a.post(ctx, true)
+	}
+	return err
+}
+
+func (a *asked) post(ctx context.Context, anew bool) error {
+	if anew {
+		v, err := a.p.Cutter.Take(ctx, a.cut.RoomID)
+		if err != nil {
+			return err
+		}
+		a.verdict = v
+		if v.Status != item.Done {
+			return nil
+		}
+		a.cut = v.Cut
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	id, err := a.p.Purger.StartPurge(ctx, a.cut.RoomID, a.cut.EventID)
+	if err != nil {
+		a.ambiguous = a.ambiguous || synapse.IsAmbiguous(err)
+		return err
+	}
+	a.id = id
+	return nil
+}
+
+// The first question comes soon, since a small purge takes 40 ms.
+const (
+	firstPoll = 20 * time.Millisecond
+	lastPoll  = 10 * time.Second
+)
+
+// await waits until the server has ended a purge. unfinished says that it may still work on it.
+func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id string) (_ item.Outcome, unfinished bool, err error) {
+	out.PurgeID = id
+	began := time.Now()
+	var stopping time.Time
+	for pause := firstPoll; ; pause = min(pause*6/5, lastPoll) {
+		if err := sleep(ctx, pause); err != nil {
+			return out, true, err
+		}
+		status, text, err := p.status(ctx, id, pause == lastPoll || time.Since(began) > p.Timeout)
+		switch {
+		case err != nil:
+			out, err = p.failed(ctx, out, fmt.Errorf("ask for purge %s, which may go on: %w", id, err))
+			return out, true, err
+		case status == synapse.PurgeComplete:
+			out.Rows = cut.Messages
+			out, err = p.inspect(ctx, out)
+			return out, false, err
+		case status != synapse.PurgeActive:
+			out.Status, out.Reason = item.Failed, ""
+			out.Err = fmt.Errorf("purge %s %s: %s", id, status, text)
+			return out, false, nil
+		case time.Since(began) > p.Timeout:
+			out.Status, out.Reason = item.Failed, ""
+			out.Err = fmt.Errorf("purge %s is still under way after %v; the server goes on with it, the next run looks again", id, p.Timeout)
+			return out, true, nil
+		}
+		if stopping.IsZero() && p.Flow.Stopping() {
+			stopping = time.Now()
+		}
+		if !stopping.IsZero() && time.Since(stopping) > p.Grace {
+			out.Status, out.Reason = item.Left, item.Stopped
+			return out, true, nil
+		}
+	}
+}
+
+// status asks the server how far a purge is. It calls active what waits and what was cancelled, so thoroughly the
+// database is asked as well. A purge that it does not know any more is lost.
+func (p *Purge) status(ctx context.Context, id string, thoroughly bool) (status, text string, err error) {
+	var state synapse.PurgeState
+	_, err = p.Retry.Do(ctx, func() error {
+		var err error
+		state, err = p.Purger.PurgeStatus(ctx, id)
+		return err
+	}, synapse.Again())
+	if err != nil && synapse.Classify(err) == synapse.NotFound {
+		return "lost", "the server does not know it any more", nil
+	}
+	if err != nil || state.Status != synapse.PurgeActive || !thoroughly {
+		return state.Status, state.Error, err
+	}
+	task, ok, err := p.Tasks.ByID(ctx, id)
+	if err != nil || !ok || task.Running() || task.Status == synapse.PurgeComplete {
+		return state.Status, state.Error, err
+	}
+	return task.Status, task.Error, nil
+}
+
+// mostHurt: after this many rooms that cannot be sent into any more something is wrong with our cuts.
+const mostHurt = 3
+
+// inspect looks at a room that was purged: nothing could be sent into it any more if one of its extremities had lost
+// its state.
+func (p *Purge) inspect(ctx context.Context, out item.Outcome) (item.Outcome, error) {
+	broken, err := p.Tasks.BrokenExtremities(ctx, out.Key)
+	if err != nil {
+		return p.failed(ctx, out, fmt.Errorf("the purge is complete, but the room could not be checked: %w", err))
+	}
+	if len(broken) == 0 {
+		return out, nil
+	}
+	out.Status, out.Reason = item.Failed, ""
+	out.Err = fmt.Errorf("the room takes no messages any more: its forward extremities %s have lost their state; "+
+		"unless its newest extremity is among them, DELETE /_synapse/admin/v1/rooms/%s/forward_extremities repairs it",
+		strings.Join(broken, ", "), out.Key)
+	if p.hurt.Add(1) == mostHurt {
+		p.Flow.StopFeeding(&item.RunError{
+			Cause: item.CauseFailed, Doing: "purge history",
+			Err:  fmt.Errorf("%d rooms take no messages after their purge", mostHurt),
+			Hint: "Repair them as the report says, and please report this: it must not happen.",
+		})
+	}
+	return out, nil
+}
+
+// failed turns an error into the outcome of a room, and ends the flow when the error is one of the server and not of
+// the room.
+func (p *Purge) failed(ctx context.Context, out item.Outcome, err error) (item.Outcome, error) {
+	if ctx.Err() != nil {
+		return out, err
+	}
+	out.Status, out.Reason, out.Err = item.Failed, "", err
+	var away *retry.UnavailableError
+	switch {
+	case errors.As(err, &away):
+		p.Flow.StopFeeding(&item.RunError{
+			Cause: item.CauseFailed, Doing: "purge history", Err: err,
+			Hint: synapse.Advice(err) + " The next run goes on where this one ended.",
+		})
+	case synapse.Classify(err) == synapse.Unauthorized:
+		p.Flow.StopFeeding(&item.RunError{
+			Cause: item.CauseToken, Doing: "purge history", Err: err, Hint: synapse.Advice(err),
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,189 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/retry"
+)
+
+// freshness is how old a cut may be when its purge is asked for. What arrives on a fork below the cut in between cannot
+// be excluded: Synapse purges by depth alone.
+const freshness = 5 * time.Second
+
+// Cutter decides where the history of a room can end (phase B).
+type Cutter struct {
+	DB     Querier
+	CutOff time.Time
+	// Now is the database's clock at the begin of the run.
+	Now time.Time
+	// GapGrace is how long a room waits for messages that are still to be fetched from other servers.
+	GapGrace time.Duration
+	Holds    *Holds
+	// SlidingSync says that the table sliding_sync_joined_rooms is there.
+	SlidingSync bool
+	// Retry is for a database that is away for a while.
+	Retry retry.Policy
+
+	// without leaves terms out, for the tests that show what each of them prevents.
+	without []item.Reason
+}
+
+// Verdict is what became of a room: a cut to purge at, or the reason to keep or skip it.
+type Verdict struct {
+	Cut    item.Cut
+	Status item.Status // Done: purge at Cut; else Kept or Skipped
+	Reason item.Reason
+}
+
+// A purge that is this much overdue is worth its price, and no gap holds it up any longer.
+const overdue = 7 * 24 * time.Hour
+
+// age is when an event counts as having come. Receipt decides, so that a wrong clock elsewhere cannot make what arrived
+// a minute ago old; what was backfilled goes by its sender's clock, but is never younger than our receipt. Without any
+// timestamp an event counts as young: COALESCE(age, cut-off).
+const age = `CASE WHEN e.stream_ordering < 0 THEN LEAST(e.origin_server_ts, e.received_ts)
+	ELSE COALESCE(e.received_ts, e.origin_server_ts) END`
+
+// term is one limit of the cut: a query for a depth, NULL when it does not bind.
+type term struct {
+	reason item.Reason
+	sql    string
+}
+
+// terms are the limits of the cut, the lowest depth wins. $1 is the room, $2 the cut-off in ms, $3 the depth of an
+// uncensored redaction, $4 that of a reported event.
+func (c *Cutter) terms() []term {
+	all := []term{
+		// What is younger than the cut-off stays, whatever depth it has. No client ever saw a rejected event.
+		{item.YoungEvent, `SELECT e.topological_ordering FROM events e LEFT JOIN rejections j ON j.event_id = e.event_id
+			WHERE e.room_id = $1 AND NOT e.outlier AND j.event_id IS NULL AND COALESCE(` + age + `, $2) >= $2
+			ORDER BY e.topological_ordering, e.stream_ordering LIMIT 1`},
+		// Synapse refuses a purge above all extremities (purge_events.py:187-209).
+		{item.Extremity, `SELECT max(t) FROM ext`},
+		// A state event is never deleted: as an extremity below the cut it would be left without its state, and nothing
+		// could be sent into the room any more (state.py:721-723).
+		{item.StateExtremity, `SELECT min(t) FROM ext WHERE is_state`},
+		{item.Redaction, `SELECT $3::bigint`},
+		{item.Reported, `SELECT $4::bigint`},
+	}
+	if c.SlidingSync {
+		// A foreign key names this event: deleting it fails the whole purge, every night (87/01_sliding_sync_memberships.sql:47).
+		all = append(all, term{item.NewestEvent, `SELECT e.topological_ordering FROM sliding_sync_joined_rooms ss
+			JOIN events e ON e.stream_ordering = ss.event_stream_ordering
+			LEFT JOIN state_events s ON s.event_id = e.event_id
+			WHERE ss.room_id = $1 AND s.event_id IS NULL`})
+	}
+	return all
+}
+
+func (c *Cutter) query() string {
+	var limits []string
+	for i, t := range c.terms() {
+		if slices.Contains(c.without, t.reason) {
+			continue
+		}
+		limits = append(limits, fmt.Sprintf("SELECT %d AS rank, '%s' AS reason, (%s) AS t", i, t.reason, t.sql))
+	}
+	return `
+	WITH ext AS MATERIALIZED (
+		SELECT e.topological_ordering AS t, s.event_id IS NOT NULL AS is_state
+		FROM event_forward_extremities f
+		JOIN events e ON e.event_id = f.event_id
+		LEFT JOIN state_events s ON s.event_id = f.event_id
+		WHERE f.room_id = $1
+	), cut AS MATERIALIZED (
+		SELECT reason, t FROM (` + strings.Join(limits, "\nUNION ALL ") + `) terms
+		WHERE t IS NOT NULL ORDER BY t, rank LIMIT 1
+	), goes AS MATERIALIZED (
+		SELECT count(*) AS messages, min(` + age + `) AS oldest
+		FROM events e LEFT JOIN state_events s ON s.event_id = e.event_id
+		WHERE e.room_id = $1 AND NOT e.outlier AND s.event_id IS NULL
+		  AND e.topological_ordering < (SELECT t FROM cut)
+	)
+	SELECT COALESCE(cut.reason, ''), COALESCE(cut.t, 0), EXISTS (SELECT 1 FROM ext),
+		COALESCE((SELECT e.event_id FROM events e LEFT JOIN rejections j ON j.event_id = e.event_id
+			WHERE e.room_id = $1 AND e.topological_ordering = cut.t AND j.event_id IS NULL
+			ORDER BY e.outlier, e.stream_ordering DESC LIMIT 1), ''),
+		goes.messages, COALESCE(goes.oldest, 0),
+		CASE WHEN goes.messages > 0 THEN (
+			SELECT count(*) FROM current_state_events c WHERE c.room_id = $1) ELSE 0 END,
+		CASE WHEN goes.messages > 0 THEN (
+			SELECT max(COALESCE(e.received_ts, $5)) FROM event_backward_extremities b
+			JOIN event_edges ed ON ed.prev_event_id = b.event_id
+			JOIN events e ON e.event_id = ed.event_id
+			WHERE b.room_id = $1 AND NOT e.outlier AND e.topological_ordering >= cut.t) END,
+		EXISTS (SELECT 1 FROM partial_state_rooms p WHERE p.room_id = $1)
+	FROM goes LEFT JOIN cut ON TRUE`
+}
+
+// found is a row of the query.
+type found struct {
+	reason         item.Reason
+	depth          int64
+	hasExtremities bool
+	eventID        string
+	messages       int64
+	oldest         int64 // ms
+	state          int64
+	newestGap      *int64 // ms, when the youngest event after a gap above the cut arrived
+	partial        bool
+}
+
+// Take looks at one room now. The caller purges within freshness or takes the cut anew.
+func (c *Cutter) Take(ctx context.Context, roomID string) (Verdict, error) {
+	at := time.Now()
+	var f found
+	_, err := c.Retry.Do(ctx, func() error {
+		at = time.Now()
+		redaction, report, err := c.Holds.Of(ctx, roomID)
+		if err != nil {
+			return err
+		}
+		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), redaction, report, c.Now.UnixMilli()).
+			Scan(&f.reason, &f.depth, &f.hasExtremities, &f.eventID, &f.messages, &f.oldest, &f.state, &f.newestGap, &f.partial)
+	}, postgres.Again)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("decide where to cut %s: %w", roomID, err)
+	}
+	cut := item.Cut{
+		RoomID: roomID, Depth: f.depth, EventID: f.eventID, HeldBy: f.reason, Messages: f.messages, TakenAt: at,
+	}
+	if reason := c.keeps(f); reason != "" {
+		return Verdict{Cut: cut, Status: item.Kept, Reason: reason}, nil
+	}
+	return Verdict{Cut: cut, Status: item.Done, Reason: f.reason}, nil
+}
+
+// keeps returns the reason not to purge a room now, or "".
+func (c *Cutter) keeps(f found) item.Reason {
+	switch {
+	case f.partial:
+		return item.PartialState
+	case !f.hasExtremities:
+		return item.NoExtremity
+	case f.messages == 0 && (f.reason == item.YoungEvent || f.reason == item.Extremity):
+		return item.NothingToPurge
+	case f.messages == 0:
+		return f.reason
+	case f.eventID == "":
+		return item.NoEventAtTheCut
+	}
+	if time.UnixMilli(f.oldest).Before(c.CutOff.Add(-overdue)) {
+		return ""
+	}
+	if f.newestGap != nil && time.UnixMilli(*f.newestGap).After(c.Now.Add(-c.GapGrace)) {
+		return item.Gap
+	}
+	// A purge writes the state of the room out anew and drops caches of the whole server: it costs by the state and
+	// gives by the messages.
+	if f.messages*10 < f.state {
+		return item.NotYetWorthIt
+	}
+	return ""
+}

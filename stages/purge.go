@@ -1,0 +1,127 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/retry"
+	"synupkeep/internal/synapse"
+)
+
+// Purger asks the server to purge and how far it is. A plan has none.
+type Purger interface {
+	StartPurge(ctx context.Context, roomID, upToEventID string) (purgeID string, err error)
+	PurgeStatus(ctx context.Context, purgeID string) (synapse.PurgeState, error)
+}
+
+// Purge purges the history of rooms, each up to its cut, and looks at the room afterwards.
+type Purge struct {
+	Purger Purger
+	Tasks  Tasks
+	Cutter *Cutter
+	Gate   *Gate
+	Budget *Budget
+	Pace   *rate.Limiter
+	Retry  retry.Policy
+	// Timeout is how long one purge may take.
+	Timeout time.Duration
+	// Grace is how long a purge is waited for once the flow has been told to stop.
+	Grace time.Duration
+	Flow  Stopper
+	// Now is the database's clock.
+	Now func(context.Context) (time.Time, error)
+
+	hurt atomic.Int32
+}
+
+// Do purges one room. What goes wrong with the room is in the outcome; what goes wrong with the server ends the flow
+// gently.
+func (p *Purge) Do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
+	began := time.Now()
+	out, err := p.do(ctx, cut)
+	out.Took = time.Since(began)
+	return out, err
+}
+
+func (p *Purge) do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
+	out := item.Outcome{Flow: item.History, Key: cut.RoomID, Status: item.Done, Reason: cut.HeldBy}
+	if p.Flow.Stopping() {
+		return left(item.History, cut.RoomID, item.Stopped), nil
+	}
+	if cut.Pending != "" {
+		out, _, err := p.await(ctx, out, cut, cut.Pending)
+		return out, err
+	}
+	if !p.Budget.Take() {
+		return left(item.History, cut.RoomID, item.Limit), nil
+	}
+	if err := p.enter(ctx); err != nil {
+		p.Budget.GiveBack(1)
+		if ctx.Err() != nil {
+			return out, err
+		}
+		p.Flow.StopFeeding(err)
+		return left(item.History, cut.RoomID, item.Stopped), nil
+	}
+	if p.Flow.Stopping() {
+		p.Budget.GiveBack(1)
+		p.leave("")
+		return left(item.History, cut.RoomID, item.Stopped), nil
+	}
+	return p.purge(ctx, out, cut)
+}
+
+// purge asks and waits, inside the gate.
+func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item.Outcome, error) {
+	asked, tries, err := p.ask(ctx, cut)
+	p.Gate.Asked()
+	out.Tries, out.Reason = tries, asked.cut.HeldBy
+	switch {
+	case err != nil:
+		p.Gate.Leave("")
+		return p.failed(ctx, out, err)
+	case asked.id == "": // looked at again, there is nothing to purge after all
+		p.Gate.Leave("")
+		p.Budget.GiveBack(1)
+		out.Status, out.Reason = asked.verdict.Status, asked.verdict.Reason
+		return out, nil
+	}
+	out, unfinished, err := p.await(ctx, out, asked.cut, asked.id)
+	if unfinished {
+		p.Gate.Leave(asked.id)
+	} else {
+		p.Gate.Leave("")
+	}
+	return out, err
+}
+
+func (p *Purge) leave(unfinished string) {
+	p.Gate.Asked()
+	p.Gate.Leave(unfinished)
+}
+
+// enter waits for a place on the server and for the pace.
+func (p *Purge) enter(ctx context.Context) error {
+	if p.Pace != nil {
+		if err := p.Pace.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	err := p.Gate.Enter(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	var full *FullError
+	if errors.As(err, &full) {
+		return &item.RunError{
+			Cause: item.CauseFailed, Doing: "wait for the server to take another purge", Err: err,
+			Hint: "See GET /_synapse/admin/v1/scheduled_tasks; is the worker that run_background_tasks_on names running?",
+		}
+	}
+	return &item.RunError{Cause: item.CauseFailed, Doing: "ask the database what the server works on", Err: err}
+}
