@@ -38,8 +38,13 @@ func CreateReport(path string) (*Report, error) {
 }
 
 func (r *Report) open() error {
+	dir := filepath.Dir(r.path)
+	// OpenRoot says so in words only.
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
 	var err error
-	if r.dir, err = os.OpenRoot(filepath.Dir(r.path)); err != nil {
+	if r.dir, err = os.OpenRoot(dir); err != nil {
 		return err
 	}
 	// A rename would put a file in the place of a device such as /dev/stdout, or of a link.

@@ -199,5 +199,5 @@ func utc(t time.Time) time.Time {
 
 // seconds rounds to milliseconds. A clock that was set back makes 0 of what would be negative.
 func seconds(d time.Duration) float64 {
-	return max(0, d.Round(time.Millisecond).Seconds())
+	return max(0, float64(d.Round(time.Millisecond).Milliseconds())/1000)
 }

@@ -64,6 +64,7 @@ func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
 		fmt.Fprintln(b, "\nno flow was begun")
 		return nil
 	}
+	const gap = 2
 	width := len("flow")
 	for _, f := range flows {
 		width = max(width, len(line(string(f.Flow))))
@@ -89,11 +90,18 @@ func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
 			humanize.Comma(f.KeptTotal), humanize.Comma(f.SkippedTotal), humanize.Comma(f.LeftTotal),
 			humanize.Comma(f.Failed), freed, duration)
 	}
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var aligned bytes.Buffer
+	t := tabwriter.NewWriter(&aligned, 0, 0, gap, ' ', tabwriter.AlignRight)
 	if _, err := t.Write(rows.Bytes()); err != nil {
 		return err
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for l := range bytes.Lines(aligned.Bytes()) {
+		b.Write(l[gap:]) // aligned to the right, the first column has the gap on its left
+	}
+	return nil
 }
 
 // writeReasons says more about one flow, as far as there is more to say.
@@ -105,7 +113,7 @@ func writeReasons(b *bytes.Buffer, f FlowSummary) {
 		{"skipped", reasons(f.Skipped)},
 		{"left", reasons(f.Left)},
 		{"retries", humanize.Comma(f.Retries)},
-		{"error", line(f.Error)},
+		{"stopped", line(f.Error)},
 	}
 	details = slices.DeleteFunc(details, func(d [2]string) bool { return d[1] == "" || d[1] == "0" })
 	if len(details) == 0 {
@@ -199,11 +207,19 @@ func writeMessages(b *bytes.Buffer, s Summary) {
 		fmt.Fprintln(b, "warning:", line(w))
 	}
 	for _, e := range s.Errors {
-		fmt.Fprintln(b, "error:", e.text())
+		fmt.Fprintln(b, e.label(), e.text())
 		if e.Hint != "" {
 			fmt.Fprintln(b, "  hint:", line(e.Hint))
 		}
 	}
+}
+
+// label tells a stop that somebody wanted from what went wrong.
+func (e RunFailure) label() string {
+	if wanted := []item.Cause{item.CauseInterrupt, item.CauseTerminated, item.CauseLeft}; slices.Contains(wanted, e.Cause) {
+		return "note:"
+	}
+	return "error:"
 }
 
 func (e RunFailure) text() string {

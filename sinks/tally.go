@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -115,6 +116,7 @@ func (t *Tally) Add(o item.Outcome) {
 }
 
 // Summary says how far the flows are. It shares no memory with the Tally and may be called at any time.
+// Failures are sorted by flow and key.
 func (t *Tally) Summary() Summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +126,9 @@ func (t *Tally) Summary() Summary {
 		LeftPurges:         slices.Clone(t.leftPurges),
 		LeftPurgesNotNamed: t.leftPurgesNotNamed,
 	}
-	for _, flow := range t.flows {
+	order := map[item.Flow]int{}
+	for i, flow := range t.flows {
+		order[flow.sum.Flow] = i
 		s.Flows = append(s.Flows, flow.sum)
 		if flow.sum.Failed > 0 {
 			s.AddCause(item.CauseItems)
@@ -134,6 +138,11 @@ func (t *Tally) Summary() Summary {
 		}
 		s.AddError(flow.err)
 	}
+	// Flows run side by side: the order in which items end differs from run to run.
+	slices.SortStableFunc(s.Failures, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(order[a.Flow], order[b.Flow]), cmp.Compare(a.Key, b.Key))
+	})
+	slices.SortStableFunc(s.LeftPurges, func(a, b LeftPurge) int { return cmp.Compare(a.RoomID, b.RoomID) })
 	return s.normal()
 }
 
