@@ -27,6 +27,9 @@ type Config struct {
 	History History
 	Media   Media
 
+	// RetryFor is how long a server that does not answer is waited for.
+	RetryFor time.Duration
+
 	Level     logging.Level
 	LogFormat string // text or json
 	Quiet     bool
@@ -35,6 +38,27 @@ type Config struct {
 
 	// Warnings are what the operator should know of this configuration; whoever has the logger prints them.
 	Warnings []string
+
+	origins map[item.Flow]ageOrigin
+	hidden  []Secret
+}
+
+// LogLevel is the level of the log: Level, or errors only with --quiet.
+func (c *Config) LogLevel() logging.Level {
+	if c.Quiet {
+		return min(c.Level, logging.LevelError)
+	}
+	return c.Level
+}
+
+// Secrets are the texts that must appear in nothing that is written, for logging.Logger.Hide. Of a token file it
+// is what it held then: whoever reads it again hides what it holds now.
+func (c *Config) Secrets() []string {
+	texts := make([]string, len(c.hidden))
+	for i, secret := range c.hidden {
+		texts[i] = secret.Reveal()
+	}
+	return texts
 }
 
 // Age says up to when a flow deletes: everything older than Delta, or everything before Before. One of them is set.

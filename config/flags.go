@@ -1,0 +1,134 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+type flagKind int
+
+const (
+	single   flagKind = iota // takes a value, once
+	repeated                 // takes a value, as often as wanted
+	truth                    // takes none
+)
+
+// flagSpec describes a flag. The same table parses the arguments, reads the environment and writes the help.
+type flagSpec struct {
+	name, alias string
+	kind        flagKind
+	oldVariable string // of 1.0.0, where it is not the name's own
+	usage       string // the word in `back quotes` stands for the value
+	fallback    string // as the help shows it
+}
+
+// variables are the environment variables of the flag, the one of 1.0.0 last.
+func (f flagSpec) variables() []string {
+	names := []string{"SYNUPKEEP_" + strings.ToUpper(strings.ReplaceAll(f.name, "-", "_"))}
+	if f.oldVariable != "" {
+		names = append(names, f.oldVariable)
+	}
+	return names
+}
+
+func flagSpecs() []flagSpec {
+	return slices.Concat(serverFlags(), ageFlags(), choiceFlags(), paceFlags(), outputFlags())
+}
+
+func serverFlags() []flagSpec {
+	return []flagSpec{
+		{
+			name: "postgres", oldVariable: "SYNUPKEEP_POSTGRES_CONNECTION_STRING",
+			usage: "`CONNECTION` to Synapse's database, a URL or in keyword form; PG* variables and ~/.pgpass complete it",
+		},
+		{name: "token-file", usage: "`FILE` that holds an admin's access token (the token itself: " + tokenVariable + ")"},
+		{
+			name: "api-url", alias: "a", oldVariable: "SYNUPKEEP_SYNAPSE_API_URL", fallback: defaultAPIURL,
+			usage: "`URL` of the homeserver's admin API, up to and without /_synapse",
+		},
+		{
+			name: "media-store", alias: "m", oldVariable: "SYNUPKEEP_MEDIA_STORE_PATH", fallback: defaultMediaStore,
+			usage: "`DIRECTORY` that Synapse's media_store_path names",
+		},
+	}
+}
+
+func ageFlags() []flagSpec {
+	return []flagSpec{
+		{
+			name: "delta", alias: "d",
+			usage: "delete what is older than this `AGE`: seconds, or 12h, 30d, 2w, 1y. Without the command run it is 86400",
+		},
+		{name: "before", usage: "delete what is older than this `TIME` instead: a date (its midnight in UTC) or an RFC 3339 time"},
+		{name: "history-delta", usage: "`AGE` for the history of rooms"},
+		{name: "local-media-delta", usage: "`AGE` for local media"},
+		{name: "remote-media-delta", usage: "`AGE` for cached remote media, counted from the last access"},
+		{name: "preview-delta", usage: "`AGE` for URL previews"},
+	}
+}
+
+func choiceFlags() []flagSpec {
+	return []flagSpec{
+		{name: "only", kind: repeated, usage: "do these `FLOWS` only: history, local-media, remote-media, previews"},
+		{name: "skip", kind: repeated, usage: "do not do these `FLOWS`"},
+		{name: "room", kind: repeated, usage: "purge the history of this `ROOM` only, an id or an alias"},
+		{name: "not-room", kind: repeated, usage: "never purge the history of this `ROOM`"},
+		{name: "keep-user", kind: repeated, usage: "keep local media of users that fit this `GLOB`, such as @*:example.org"},
+		{name: "keep-media", kind: repeated, usage: "keep local media whose id fits this `GLOB`"},
+		{name: "keep-type", kind: repeated, usage: "keep local media whose MIME type fits this `GLOB`, such as image/*"},
+		{
+			name: "remote-dead", fallback: "keep",
+			usage: "keep or delete (`CHOICE`) remote media of servers that have not answered for a week",
+		},
+	}
+}
+
+func paceFlags() []flagSpec {
+	return []flagSpec{
+		{name: "purge-concurrency", fallback: "3", usage: "`NUMBER` of purges at once, 1 to 5"},
+		{name: "purge-rate", fallback: "0", usage: "`NUMBER` of purges begun a minute at most, 0 for no limit"},
+		{name: "purge-timeout", fallback: "1h", usage: "`DURATION` after which a purge is not waited for any longer"},
+		{name: "gap-grace", fallback: "72h", usage: "`DURATION` for which a room with a young gap in its history waits"},
+		{name: "report-hold", fallback: "14d", usage: "`DURATION` for which an abuse report keeps the reported event"},
+		{name: "delete-concurrency", fallback: "4", usage: "`NUMBER` of files deleted at once, 1 to 64"},
+		{name: "batch-size", fallback: "1000", usage: "`NUMBER` of media rows a transaction deletes at most, 1 to 10000"},
+		{name: "limit-rooms", fallback: "0", usage: "stop after this `NUMBER` of purges, 0 for no limit"},
+		{name: "limit-media", fallback: "0", usage: "stop each media flow after this `NUMBER` of items, 0 for no limit"},
+	}
+}
+
+func outputFlags() []flagSpec {
+	return []flagSpec{
+		{
+			name: "logging-level", alias: "l", fallback: "INFO",
+			usage: "`LEVEL` of the log: CRITICAL, ERROR, WARNING, SUCCESS, INFO, DEBUG, TRACE",
+		},
+		{name: "log-format", fallback: "text", usage: "`FORMAT` of the log: text or json"},
+		{name: "quiet", kind: truth, usage: "log errors only, show no progress"},
+		{name: "json", kind: truth, usage: "write the summary as JSON to stdout"},
+		{name: "report", usage: "write the summary as JSON to this `FILE`"},
+	}
+}
+
+// cliFlag is the flag for cli. The variables stand in the usage text only: cli would read them from the process.
+func (f flagSpec) cliFlag() cli.Flag {
+	var aliases []string
+	if f.alias != "" {
+		aliases = []string{f.alias}
+	}
+	usage := f.usage
+	if f.fallback != "" {
+		usage += " (default: " + f.fallback + ")"
+	}
+	usage += " [$" + strings.Join(f.variables(), ", $") + "]"
+	switch f.kind {
+	case truth:
+		return &cli.BoolFlag{Name: f.name, Aliases: aliases, Usage: usage, DisableDefaultText: true}
+	case repeated:
+		return &cli.StringSliceFlag{Name: f.name, Aliases: aliases, Usage: usage, KeepSpace: true}
+	case single:
+	}
+	return &cli.StringFlag{Name: f.name, Aliases: aliases, Usage: usage}
+}

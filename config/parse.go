@@ -1,0 +1,123 @@
+package config
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/logging"
+)
+
+const (
+	defaultAPIURL     = "http://localhost:8008/"
+	defaultMediaStore = "/data/media_store"
+)
+
+// Input is all that a configuration is made of. Only the connection string reaches further: the PostgreSQL driver reads
+// the PG* variables of the process, and files that they or the string name.
+type Input struct {
+	// Args are the arguments without the program's name.
+	Args []string
+	// LookupEnv reads a variable, as os.LookupEnv does.
+	LookupEnv func(string) (string, bool)
+	// Now is the local clock; ages are checked against the database's again, see CheckAges.
+	Now time.Time
+	// Stdout takes what help and version print.
+	Stdout io.Writer
+}
+
+// Parse reads arguments and environment. For CommandRun it returns a valid Config; the other commands are done when it
+// returns, and the Config is nil. The error is of type Errors for everything that the user can put right.
+func Parse(in Input) (*Config, Command, error) {
+	a := arrange(in.Args)
+	if a.command != CommandRun && len(a.problems) > 0 {
+		return nil, a.command, a.problems
+	}
+	toCLI := a
+	toCLI.positionals = nil // cli need not see a secret
+	found, err := runCLI(toCLI, in.Stdout, printVersion)
+	if err != nil {
+		// arrange let only known flags through, each in its proper form; what cli says may hold a value.
+		return nil, a.command, errors.New("the arguments were not understood; synupkeep help lists what is")
+	}
+	if a.command != CommandRun {
+		return nil, a.command, nil
+	}
+	r := &reader{in: in, problems: a.problems, secrets: slices.Clone(a.positionals)}
+	r.collect(found)
+	cfg := r.config(a)
+	if err := r.problems.orNil(); err != nil {
+		return nil, a.command, err
+	}
+	return cfg, a.command, nil
+}
+
+func (r *reader) config(a arrangement) *Config {
+	cfg := &Config{}
+	r.readPostgres(cfg, a.positionals)
+	r.readToken(cfg, a.positionals)
+	cfg.APIURL = r.apiURL()
+	cfg.MediaStore = r.path("media-store", defaultMediaStore)
+
+	cfg.Flows = r.flows()
+	r.readAges(cfg, a.bare)
+	r.readHistory(cfg)
+	r.readMedia(cfg)
+
+	cfg.Level = r.level()
+	cfg.LogFormat = r.oneOf("log-format", logging.Text, logging.Text, logging.JSON)
+	cfg.Quiet = r.truth("quiet")
+	cfg.JSON = r.truth("json")
+	cfg.Report = r.path("report", "")
+	cfg.Warnings = r.warnings
+	return cfg
+}
+
+func (r *reader) readHistory(cfg *Config) {
+	cfg.History = History{
+		Rooms:         r.rooms("room"),
+		NotRooms:      r.rooms("not-room"),
+		InFlight:      r.whole("purge-concurrency", 3, 1, 5),
+		RatePerMinute: r.rate("purge-rate"),
+		Timeout:       r.duration("purge-timeout", time.Hour, time.Second),
+		Limit:         r.whole("limit-rooms", 0, 0, maxLimit),
+		GapGrace:      r.duration("gap-grace", 3*day, 0),
+		ReportHold:    r.duration("report-hold", 14*day, 0),
+	}
+	for _, room := range cfg.History.Rooms {
+		if slices.Contains(cfg.History.NotRooms, room) {
+			r.problem(r.settings["not-room"].source, room, "is also given with "+r.settings["room"].source, "one of the two")
+		}
+	}
+	if cfg.History.InFlight > 4 {
+		r.warn("5 purges at once take every place that Synapse has for background work: other purges, room deletions and " +
+			"media tasks wait until they end")
+	}
+	if len(cfg.History.Rooms) > 0 && !slices.Equal(cfg.Flows, []item.Flow{item.History}) {
+		r.warn("--room restricts the history only: the other flows (" + joinFlows(cfg.Flows) + ") cover the whole server. " +
+			"Add --only history to leave the media alone")
+	}
+}
+
+func (r *reader) readMedia(cfg *Config) {
+	cfg.Media = Media{
+		KeepUsers:           r.globs("keep-user", userGlob),
+		KeepMedia:           r.globs("keep-media", mediaGlob),
+		KeepTypes:           r.globs("keep-type", typeGlob),
+		DeleteConcurrency:   r.whole("delete-concurrency", 4, 1, 64),
+		BatchSize:           r.whole("batch-size", 1000, 1, 10000),
+		Limit:               r.whole("limit-media", 0, 0, maxLimit),
+		DeleteOfDeadServers: r.oneOf("remote-dead", "keep", "keep", "delete") == "delete",
+	}
+}
+
+func joinFlows(flows []item.Flow) string {
+	names := make([]string, len(flows))
+	for i, flow := range flows {
+		names[i] = string(flow)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,102 @@
+// Synupkeep keeps a Matrix Synapse homeserver small: it deletes the history of rooms, the media and the URL previews that
+// are older than an age. This file turns the command line into a run and what became of it into an exit code.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"synupkeep/config"
+	"synupkeep/internal/item"
+	"synupkeep/internal/logging"
+	"synupkeep/pipeline"
+)
+
+func main() {
+	// A reader of our output that goes away (| head) must not end a run between a DELETE and its files.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	os.Exit(program{
+		args: os.Args[1:], lookupEnv: os.LookupEnv, now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
+		signals: signals, run: pipeline.Run,
+	}.main())
+}
+
+// program is main without the process around it.
+type program struct {
+	args           []string
+	lookupEnv      func(string) (string, bool)
+	now            time.Time
+	stdout, stderr io.Writer
+	signals        <-chan os.Signal
+	run            func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause
+}
+
+// main returns the exit code.
+func (p program) main() int {
+	cfg, command, err := config.Parse(config.Input{Args: p.args, LookupEnv: p.lookupEnv, Now: p.now, Stdout: p.stdout})
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			_, _ = fmt.Fprintf(p.stderr, "synupkeep: %s\n", strings.TrimSuffix(line, "\n"))
+		}
+		_, _ = fmt.Fprintln(p.stderr, "synupkeep: nothing was done; synupkeep help lists the flags and what they accept")
+		return item.ExitCode([]item.Cause{item.CauseUsage})
+	}
+	if command != config.CommandRun {
+		return item.ExitCode(nil)
+	}
+	log := logging.New(p.stderr, cfg.LogLevel(), cfg.LogFormat)
+	log.Hide(cfg.Secrets()...)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	ctx, feed, stop := p.contexts(log)
+	defer stop()
+	return item.ExitCode(p.run(ctx, feed, cfg, log, p.stdout))
+}
+
+// contexts stops in two steps: the first signal ends feed, so that no new work begins; the second ends ctx, which what runs
+// listens to. The cause of either is an *item.RunError. The returned function ends the goroutine that waits for signals.
+func (p program) contexts(log *logging.Logger) (ctx, feed context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	feed, endFeed := context.WithCancelCause(ctx)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for _, step := range []struct {
+			means string
+			end   context.CancelCauseFunc
+		}{
+			{"no new work is begun, what runs is finished; a second signal ends that too", endFeed},
+			{"ending at once", cancel},
+		} {
+			select {
+			case <-done:
+				return
+			case received := <-p.signals:
+				log.Warnf("%s: %s", received, step.means)
+				step.end(signalError(received))
+			}
+		}
+	}()
+	return ctx, feed, func() {
+		close(done)
+		<-ended
+		cancel(nil)
+	}
+}
+
+func signalError(received os.Signal) error {
+	cause := item.CauseTerminated
+	if received == os.Interrupt {
+		cause = item.CauseInterrupt
+	}
+	return &item.RunError{Cause: cause, Doing: "stopped by a signal (" + received.String() + ")"}
+}
