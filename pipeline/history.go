@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"synupkeep/internal/flow"
+	"synupkeep/internal/item"
+	"synupkeep/internal/synapse"
+	"synupkeep/sources"
+	"synupkeep/stages"
+)
+
+// history purges the history of every room up to the cut-off.
+func (r *run) history(ctx context.Context) error {
+	p := flow.New(ctx, r.feed)
+	decide, purge := r.historyStages(p)
+
+	rooms := flow.From(p, r.rooms().Each)
+	worth, resting := flow.Fork(p, 1, rooms, hasWork)
+	smallest := flow.Collect(p, worth, smallFirst)
+	cuts, kept := flow.Fork(p, 2, smallest, cutWith(decide))
+	purged := flow.Map(p, r.cfg.History.InFlight, cuts, purge.Do)
+	flow.Drain(p, flow.Merge(p, resting, kept, purged), r.report)
+
+	return r.wait(p)
+}
+
+// hasWork lets the rooms pass that may have something to purge.
+func hasWork(_ context.Context, room item.Room, pass func(item.Room) error, rest func(item.Outcome) error) error {
+	if room.Verdict != "" {
+		return rest(stages.Rest(room))
+	}
+	return pass(room)
+}
+
+// smallFirst gets the most rooms done early, whenever the run ends.
+func smallFirst(rooms []item.Room) []item.Room {
+	slices.SortStableFunc(rooms, func(a, b item.Room) int { return cmp.Compare(a.Old, b.Old) })
+	return rooms
+}
+
+func cutWith(d *stages.Decide) func(context.Context, item.Room, func(item.Cut) error, func(item.Outcome) error) error {
+	return func(ctx context.Context, room item.Room, purge func(item.Cut) error, keep func(item.Outcome) error) error {
+		cut, out, ok, err := d.Do(ctx, room)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+			return purge(cut)
+		}
+		return keep(out)
+	}
+}
+
+func (r *run) rooms() sources.Rooms {
+	return sources.Rooms{
+		DB: r.db.Reader, CutOff: r.cutOffs[item.History], Only: r.onlyRooms, Never: r.neverRooms,
+		ByArrival: !r.features.JumpToDate, Page: pageSize, Retry: r.retry,
+	}
+}
+
+func (r *run) historyStages(p *flow.Pipeline) (*stages.Decide, *stages.Purge) {
+	h := r.cfg.History
+	tasks := synapse.Tasks{DB: r.db.Reader, Retry: r.retry}
+	cutter := &stages.Cutter{
+		DB: r.db.Reader, CutOff: r.cutOffs[item.History], Now: r.now, GapGrace: h.GapGrace,
+		Holds:       &stages.Holds{DB: r.db.Reader, ReportsSince: r.now.Add(-h.ReportHold)},
+		SlidingSync: r.features.SlidingSync, Retry: r.retry,
+	}
+	budget := stages.NewBudget(h.Limit)
+	decide := &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: budget, Flow: p}
+	purge := &stages.Purge{
+		Purger: r.api, Tasks: tasks, Cutter: cutter, Budget: budget, Retry: r.retry, Flow: p, Now: r.db.Now,
+		Gate:    &stages.Gate{Tasks: tasks, InFlight: h.InFlight, Patience: h.Timeout},
+		Timeout: h.Timeout, Grace: grace,
+	}
+	if h.RatePerMinute > 0 {
+		purge.Pace = rate.NewLimiter(rate.Limit(h.RatePerMinute/time.Minute.Seconds()), 1)
+	}
+	return decide, purge
+}

@@ -1,0 +1,195 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/synapse"
+	"synupkeep/sources"
+)
+
+// prepare finds out, before the first delete, that everything is as the flows need it. Each step says what is wrong and
+// what to do about it.
+func (r *run) prepare(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		r.openDatabase, r.checkSchema, r.checkServer, r.takeLock, r.checkHistory, r.resolveRooms,
+	} {
+		if err := context.Cause(r.feed); err != nil {
+			return err
+		}
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	for _, warning := range r.warnings {
+		r.log.Warn(warning)
+	}
+	return nil
+}
+
+func failed(doing string, err error, hint string) error {
+	return &item.RunError{Cause: item.CauseFailed, Doing: doing, Err: err, Hint: hint}
+}
+
+func (r *run) openDatabase(ctx context.Context) (err error) {
+	if r.db, err = postgres.Open(ctx, r.cfg.Postgres.Reveal()); err != nil {
+		return failed("open the database", err, databaseHint(err))
+	}
+	if r.now, err = r.db.Now(ctx); err != nil {
+		return failed("open the database", err, databaseHint(err))
+	}
+	if err := r.cfg.CheckAges(r.now); err != nil {
+		return &item.RunError{Cause: item.CauseUsage, Doing: "compare the cut-offs with the database's clock", Err: err}
+	}
+	for _, f := range r.cfg.Flows {
+		r.cutOffs[f] = r.cfg.Ages[f].CutOff(r.now)
+		r.tally.SetCutOff(f, r.cutOffs[f])
+	}
+	return nil
+}
+
+// databaseHint says what to do about an error of PostgreSQL.
+func databaseHint(err error) string {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "28P01"), strings.Contains(text, "28000"):
+		return "Compare user and password with the database section of Synapse's homeserver.yaml."
+	case strings.Contains(text, "3D000"):
+		return "Give the name of Synapse's database, as in the database section of its homeserver.yaml."
+	case strings.Contains(text, "57014"):
+		return "A query took longer than the statement timeout: is the server busy, or are its statistics old (ANALYZE)?"
+	}
+	return "Is PostgreSQL running and reachable from here, and is the connection string right?"
+}
+
+func (r *run) checkSchema(ctx context.Context) (err error) {
+	const doing = "look at the database's schema"
+	r.features, err = synapse.ReadFeatures(ctx, r.db.Reader)
+	switch {
+	case errors.Is(err, synapse.ErrNotSynapse):
+		return failed(doing, fmt.Errorf("%s: %w", r.db.Target(), err), "Give the connection string of Synapse's own database.")
+	case errors.Is(err, synapse.ErrOldSchema):
+		return failed(doing, err, "Upgrade Synapse first.")
+	case err != nil:
+		return failed(doing, err, databaseHint(err))
+	}
+	err = synapse.CheckPrivileges(ctx, r.db.Reader)
+	if errors.Is(err, synapse.ErrNoPrivilege) {
+		return failed(doing, err, "Connect as the role that Synapse uses, or GRANT what is missing.")
+	}
+	if err != nil {
+		return failed(doing, err, databaseHint(err))
+	}
+	return nil
+}
+
+func (r *run) checkServer(ctx context.Context) error {
+	const doing = "speak to Synapse"
+	token, err := newToken(r.cfg.Token, r.log)
+	if err != nil {
+		return &item.RunError{Cause: item.CauseUsage, Doing: "read the token", Err: err}
+	}
+	r.api = synapse.NewClient(r.cfg.APIURL, token)
+	if r.serverVersion, err = r.api.ServerVersion(ctx); err != nil {
+		return r.refusedBy(doing, err)
+	}
+	if r.version, err = synapse.ParseVersion(r.serverVersion); err != nil {
+		return failed(doing, err, "")
+	}
+	if err := synapse.CheckVersion(r.version); err != nil {
+		return failed(doing, err, "Upgrade Synapse first.")
+	}
+	// server_version answers anybody: only a call that needs an admin proves the token.
+	if err := r.api.CheckAdmin(ctx); err != nil {
+		return r.refusedBy("check that the token is an admin's", err)
+	}
+	user, err := r.api.WhoAmI(ctx)
+	if err != nil {
+		return r.refusedBy(doing, err)
+	}
+	_, r.serverName, _ = strings.Cut(user, ":")
+	return r.checkSameServer(ctx, user)
+}
+
+func (r *run) refusedBy(doing string, err error) error {
+	cause := item.CauseFailed
+	if synapse.Classify(err) == synapse.Unauthorized {
+		cause = item.CauseToken
+	}
+	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: synapse.Advice(err)}
+}
+
+// checkSameServer compares what the API and the database say: a connection string of another Synapse would have its
+// media deleted by the ages of this one.
+func (r *run) checkSameServer(ctx context.Context, user string) error {
+	var known bool
+	err := r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name = $1)`, user).Scan(&known)
+	if err != nil {
+		return failed("look up the admin in the database", err, databaseHint(err))
+	}
+	if !known && r.serverName != "" {
+		// An application service's sender need not be a registered user: then any user of the same server will do.
+		err = r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name LIKE '%:' || $1 LIMIT 1)`, r.serverName).Scan(&known)
+		if err != nil {
+			return failed("look up the server's users in the database", err, databaseHint(err))
+		}
+	}
+	if !known || r.serverName == "" {
+		return &item.RunError{
+			Cause: item.CauseRefused, Doing: "compare the database with the server",
+			Err:  fmt.Errorf("%s does not know %s, whose token this is", r.db.Target(), user),
+			Hint: "The connection string and --api-url belong to different servers.",
+		}
+	}
+	return nil
+}
+
+func (r *run) takeLock(ctx context.Context) (err error) {
+	r.lock, err = r.db.Acquire(ctx)
+	const doing = "take the lock"
+	switch {
+	case errors.Is(err, postgres.ErrLocked):
+		return &item.RunError{Cause: item.CauseLocked, Doing: doing, Err: err, Hint: "Wait for that run to end."}
+	case errors.Is(err, postgres.ErrStandby):
+		return failed(doing, err, "Connect to the primary.")
+	case errors.Is(err, postgres.ErrPooled):
+		return failed(doing, err, "Connect to PostgreSQL directly, or through a pooler in session mode.")
+	case err != nil:
+		return failed(doing, err, databaseHint(err))
+	}
+	return nil
+}
+
+func (r *run) checkHistory(context.Context) error {
+	if !slices.Contains(r.cfg.Flows, item.History) {
+		return nil
+	}
+	if err := synapse.CheckHistory(r.version, r.features); err != nil {
+		return failed("see whether history can be purged", err, "Or leave history out: --skip history.")
+	}
+	r.warnings = append(r.warnings, synapse.HistoryWarnings(r.version)...)
+	return nil
+}
+
+func (r *run) resolveRooms(ctx context.Context) (err error) {
+	const doing = "look up --room and --not-room"
+	for _, list := range []struct {
+		names []string
+		ids   *[]string
+	}{{r.cfg.History.Rooms, &r.onlyRooms}, {r.cfg.History.NotRooms, &r.neverRooms}} {
+		*list.ids, err = sources.ResolveRooms(ctx, r.db.Reader, list.names)
+		var unknown *sources.UnknownRoomError
+		if errors.As(err, &unknown) {
+			return &item.RunError{Cause: item.CauseUsage, Doing: doing, Err: err, Hint: "Give its id or a local alias."}
+		}
+		if err != nil {
+			return failed(doing, err, databaseHint(err))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package pipeline
+
+import (
+	"context"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"synupkeep/internal/item"
+	"synupkeep/sinks"
+)
+
+func createReport(path string) (*sinks.Report, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no report was asked for
+	}
+	return sinks.CreateReport(path)
+}
+
+// report is where every outcome ends.
+func (r *run) report(_ context.Context, o item.Outcome) error {
+	r.tally.Add(o)
+	log := r.log.With(logrus.Fields{"flow": o.Flow, "item": o.Key})
+	if o.Reason != "" {
+		log = log.With(logrus.Fields{"reason": o.Reason})
+	}
+	if o.PurgeID != "" {
+		log = log.With(logrus.Fields{"purge_id": o.PurgeID})
+	}
+	switch o.Status {
+	case item.Failed:
+		log.WithError(o.Err).Error("failed")
+	case item.Done:
+		log.WithFields(logrus.Fields{"rows": o.Rows, "files": o.Files, "bytes": o.Bytes, "took": o.Took.Round(time.Millisecond).String()}).
+			Debug("done")
+	case item.Kept, item.Skipped, item.Left:
+		log.Trace(string(o.Status))
+	}
+	return nil
+}
+
+// summary is what the run has to say, err being what ended it.
+func (r *run) summary(started time.Time, err error) sinks.Summary {
+	s := r.tally.Summary()
+	s.Version = Version()
+	s.ServerName, s.ServerVersion = r.serverName, r.serverVersion
+	s.Started, s.Ended = started, time.Now()
+	s.Warnings = append(append([]string{}, r.cfg.Warnings...), r.warnings...)
+	s.AddError(err)
+	if r.feed.Err() != nil {
+		s.AddError(context.Cause(r.feed))
+	}
+	for _, f := range s.Flows {
+		if f.Failed > 0 {
+			s.AddCause(item.CauseItems)
+		}
+		if f.LeftTotal > 0 {
+			s.AddCause(item.CauseLeft)
+		}
+	}
+	return s
+}
+
+// tell writes the summary wherever it was asked for. A report that cannot be written is a failure of the run.
+func (r *run) tell(s sinks.Summary, report *sinks.Report, stdout io.Writer) []item.Cause {
+	for _, e := range s.Errors {
+		r.log.WithField("hint", e.Hint).Error(r.log.Redact(e.Doing + ": " + e.Error))
+	}
+	if report != nil {
+		if err := report.Write(s); err != nil {
+			s.AddError(&item.RunError{Cause: item.CauseFailed, Doing: "write the report", Err: err})
+			r.log.WithError(err).Error("the report could not be written")
+		}
+	}
+	write := sinks.WriteTable
+	switch {
+	case r.cfg.JSON:
+		write = sinks.WriteJSON
+	case r.cfg.Quiet:
+		write = func(io.Writer, sinks.Summary) error { return nil }
+	}
+	if err := write(stdout, s); err != nil {
+		s.AddCause(item.CauseFailed)
+		r.log.WithError(err).Error("the summary could not be printed")
+	}
+	if s.ExitCode == 0 {
+		r.log.Success("run complete")
+	}
+	return s.Causes
+}
+
+// Version is the version of this program as its build tells it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,157 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"synupkeep/config"
+	"synupkeep/internal/flow"
+	"synupkeep/internal/item"
+	"synupkeep/internal/logging"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/retry"
+	"synupkeep/internal/synapse"
+	"synupkeep/sinks"
+)
+
+const (
+	// pageSize is how many rows a query of a source reads.
+	pageSize = 1000
+	// grace is how long running purges are waited for once a run has been told to stop.
+	grace = 30 * time.Second
+	// lockInterval is how often the lock is checked to be ours.
+	lockInterval = 15 * time.Second
+)
+
+// run is one run: what was found out before the first delete, and where its outcomes end.
+type run struct {
+	cfg  *config.Config
+	log  *logging.Logger
+	feed context.Context //nolint:containedctx // the soft one of the two contexts of a run
+	stop context.CancelCauseFunc
+
+	db    *postgres.DB
+	lock  *postgres.Lock
+	api   *synapse.Client
+	tally *sinks.Tally
+	retry retry.Policy
+
+	now           time.Time // the database's clock at the begin
+	cutOffs       map[item.Flow]time.Time
+	features      synapse.Features
+	version       synapse.Version
+	serverVersion string
+	serverName    string
+	onlyRooms     []string
+	neverRooms    []string
+	warnings      []string
+}
+
+// Run does the whole run and reports it: the table or JSON on stdout, the report file, the log. It returns why its exit
+// code should be other than 0.
+//
+// feed is the soft context: when it is done no new work is begun and what runs is finished. When ctx is done everything
+// stops at once. The cause of either is an *item.RunError.
+func Run(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause {
+	r := &run{cfg: cfg, log: log, tally: sinks.NewTally(cfg.Flows), cutOffs: map[item.Flow]time.Time{}}
+	r.retry = retry.Policy{For: cfg.RetryFor}
+	r.feed, r.stop = context.WithCancelCause(feed)
+	defer r.stop(nil)
+	started := time.Now()
+
+	report, err := createReport(cfg.Report)
+	if err == nil {
+		err = r.do(ctx)
+	}
+	summary := r.summary(started, err)
+	return r.tell(summary, report, stdout)
+}
+
+func (r *run) do(ctx context.Context) error {
+	defer r.close(ctx)
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	watched, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { r.watchLock(watched) })
+	err := r.flows(ctx)
+	unwatch()
+	watch.Wait()
+	return err
+}
+
+// flows does history first, then the others side by side: what media a purged message showed can only be told when the
+// message is gone. A flow that fails does not stop the others.
+func (r *run) flows(ctx context.Context) error {
+	var failures []error
+	for _, f := range r.cfg.Flows {
+		failures = append(failures, r.flow(ctx, f))
+	}
+	return errors.Join(failures...)
+}
+
+func (r *run) flow(ctx context.Context, f item.Flow) error {
+	if r.feed.Err() != nil {
+		return nil // what stopped the run is reported once, for the whole of it
+	}
+	log := r.log.With(map[string]any{"flow": f, "cut_off": r.cutOffs[f].Format(time.RFC3339)})
+	log.Info("flow begins")
+	r.tally.Begin(f, time.Now())
+	err := r.wiring(f)(ctx)
+	r.tally.End(f, time.Now(), err)
+	if err != nil {
+		log.WithError(err).Error("flow ended early")
+	}
+	return err
+}
+
+func (r *run) wiring(f item.Flow) func(context.Context) error {
+	switch f {
+	case item.History:
+		return r.history
+	case item.LocalMedia, item.RemoteMedia, item.Previews:
+	}
+	return func(context.Context) error { return nil }
+}
+
+// wait ends a flow. What stopped the whole run is no error of the flow.
+func (r *run) wait(p *flow.Pipeline) error {
+	err := p.Wait()
+	if err == nil {
+		err = p.StopCause()
+	}
+	if err == nil || r.feed.Err() != nil && errors.Is(err, context.Cause(r.feed)) {
+		return nil
+	}
+	var known *item.RunError
+	if errors.As(err, &known) {
+		return err
+	}
+	return &item.RunError{Cause: item.CauseFailed, Doing: "run", Err: err, Hint: databaseHint(err)}
+}
+
+// watchLock stops the run when another one could begin.
+func (r *run) watchLock(ctx context.Context) {
+	if err := r.lock.Watch(ctx, lockInterval); err != nil {
+		r.stop(&item.RunError{
+			Cause: item.CauseFailed, Doing: "hold the lock", Err: err,
+			Hint: "Nothing new was begun from then on. Was PostgreSQL restarted? The next run goes on.",
+		})
+	}
+}
+
+func (r *run) close(ctx context.Context) {
+	if r.lock != nil {
+		r.lock.Release(context.WithoutCancel(ctx))
+	}
+	if r.api != nil {
+		r.api.Close()
+	}
+	if r.db != nil {
+		r.db.Close()
+	}
+}

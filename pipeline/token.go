@@ -1,0 +1,52 @@
+package pipeline
+
+import (
+	"sync"
+
+	"synupkeep/config"
+	"synupkeep/internal/logging"
+)
+
+// token gives the admin's access token. Tokens of the Matrix Authentication Service live for minutes: when the server
+// no longer knows ours, the file may hold a newer one.
+type token struct {
+	source config.Token
+	log    *logging.Logger
+
+	mu      sync.Mutex
+	current config.Secret
+}
+
+func newToken(source config.Token, log *logging.Logger) (*token, error) {
+	current, err := source.Read()
+	if err != nil {
+		return nil, err
+	}
+	log.Hide(current.Reveal())
+	return &token{source: source, log: log, current: current}, nil
+}
+
+// Token implements synapse.TokenSource.
+func (t *token) Token() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current.Reveal()
+}
+
+// Renew implements synapse.TokenSource.
+func (t *token) Renew() bool {
+	fresh, err := t.source.Read()
+	if err != nil {
+		t.log.WithError(err).Warn("the token file could not be read again")
+		return false
+	}
+	t.log.Hide(fresh.Reveal())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if fresh.Reveal() == t.current.Reveal() {
+		return false
+	}
+	t.current = fresh
+	t.log.Info("the server no longer knew the token: it was read again from its file")
+	return true
+}

@@ -1,0 +1,64 @@
+package stages
+
+import (
+	"context"
+	"errors"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/retry"
+)
+
+// Decide turns rooms into cuts. A room that is not to be purged goes left with its outcome.
+type Decide struct {
+	Cutter *Cutter
+	Tasks  Tasks
+	Budget *Budget
+	Flow   Stopper
+}
+
+// Rest is the outcome of a room that the source has found to have nothing to purge.
+func Rest(room item.Room) item.Outcome {
+	return item.Outcome{Flow: item.History, Key: room.ID, Status: item.Kept, Reason: room.Verdict}
+}
+
+// Do looks at one room. It gives either a cut or an outcome.
+func (d *Decide) Do(ctx context.Context, room item.Room) (cut item.Cut, out item.Outcome, ok bool, err error) {
+	switch {
+	case d.Flow.Stopping():
+		return cut, left(item.History, room.ID, item.Stopped), false, nil
+	case d.Budget.Spent():
+		return cut, left(item.History, room.ID, item.Limit), false, nil
+	}
+	out = item.Outcome{Flow: item.History, Key: room.ID}
+	task, pending, err := d.Tasks.OfRoom(ctx, room.ID)
+	switch {
+	case err != nil:
+		return cut, d.failed(out, err), false, ctx.Err()
+	case pending && task.DeletesRoom():
+		out.Status, out.Reason = item.Skipped, item.BeingDeleted
+		return cut, out, false, nil
+	case pending:
+		return item.Cut{RoomID: room.ID, Pending: task.ID}, out, true, nil
+	}
+	v, err := d.Cutter.Take(ctx, room.ID)
+	if err != nil {
+		return cut, d.failed(out, err), false, ctx.Err()
+	}
+	if v.Status != item.Done {
+		out.Status, out.Reason = v.Status, v.Reason
+		return cut, out, false, nil
+	}
+	return v.Cut, out, true, nil
+}
+
+func (d *Decide) failed(out item.Outcome, err error) item.Outcome {
+	out.Status, out.Err = item.Failed, err
+	var away *retry.UnavailableError
+	if errors.As(err, &away) {
+		d.Flow.StopFeeding(&item.RunError{
+			Cause: item.CauseFailed, Doing: "decide where to cut", Err: err,
+			Hint: "Is PostgreSQL running? The next run goes on where this one ended.",
+		})
+	}
+	return out
+}
