@@ -172,7 +172,7 @@ func retryPorts(wanted int, start func(port int) error) error {
 }
 
 func portFree(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	if err != nil {
 		return false
 	}
@@ -180,11 +180,11 @@ func portFree(port int) bool {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, fmt.Errorf("free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
 		return 0, fmt.Errorf("free port: %v is not a TCP address", l.Addr())
@@ -208,8 +208,8 @@ func (c *cluster) startOnPort(ctx context.Context) error {
 	} {
 		args = append(args, "-c", setting)
 	}
-	// Not CommandContext: the server outlives the start.
-	cmd := exec.Command(filepath.Join(c.bin, "postgres"), args...)
+	// The server outlives the start and its context.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(c.bin, "postgres"), args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	cmd.SysProcAttr = c.attributes()

@@ -61,7 +61,7 @@ func (s *Server) template(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}

@@ -28,7 +28,7 @@ func startProcess(name string, cmd *exec.Cmd, logPath string) (*process, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	info, err := log.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -86,7 +86,7 @@ func (p *process) logTail() string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	const most = 6000
 	info, err := f.Stat()
 	if err != nil {

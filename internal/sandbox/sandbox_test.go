@@ -2,8 +2,6 @@ package sandbox_test
 
 import (
 	"bytes"
-	"image"
-	"image/png"
 	"os"
 	"testing"
 
@@ -11,16 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(sandbox.TestMain(m)) }
-
-// picture is a PNG of which Synapse makes thumbnails.
-func picture(t *testing.T, width, height int) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, width, height))); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 func TestClientAPI(t *testing.T) {
 	s := sandbox.Shared(t)
@@ -38,7 +26,7 @@ func TestClientAPI(t *testing.T) {
 	if err != nil || event.Body() != "hello" {
 		t.Fatalf("event %+v, %v", event, err)
 	}
-	data := picture(t, 800, 600)
+	data := sandbox.Picture(800, 600)
 	mxc, err := alice.Upload(ctx, "image/png", data)
 	if err != nil {
 		t.Fatal(err)

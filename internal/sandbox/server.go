@@ -239,7 +239,7 @@ func (s *Server) withDatabase(ctx context.Context, database string, f func(conte
 	if err != nil {
 		return fmt.Errorf("sandbox database: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	return f(ctx, conn)
 }
 
@@ -289,3 +289,6 @@ func (s *Server) connString(role string) string {
 	return fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=disable",
 		s.PGHost(), s.PGPort(), role, s.PGPassword(), databaseName)
 }
+
+// Python is the interpreter of the environment, for checks with Synapse's own code.
+func (s *Server) Python() string { return s.env.python() }

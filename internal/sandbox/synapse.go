@@ -29,24 +29,32 @@ disable_existing_loggers: false
 func (s *Server) homeserver(port int, database string) map[string]any {
 	unlimited := map[string]any{"per_second": 100000, "burst_count": 100000}
 	return map[string]any{
-		"server_name":                 s.state.ServerName,
-		"report_stats":                false,
-		"signing_key":                 strings.Replace(signingKeyID, ":", " ", 1) + " " + s.state.SigningKey,
-		"macaroon_secret_key":         s.state.Secret,
-		"form_secret":                 s.state.Secret,
-		"trusted_key_servers":         []string{},
-		"federation_domain_whitelist": []string{},
-		"log_config":                  filepath.Join(s.dir, "log.yaml"),
-		"media_store_path":            s.MediaStore(),
-		"bcrypt_rounds":               4,
-		"presence":                    map[string]any{"enabled": false},
-		"push":                        map[string]any{"enabled": false},
-		"user_directory":              map[string]any{"enabled": false},
-		"stats":                       map[string]any{"enabled": true},
+		"server_name":         s.state.ServerName,
+		"report_stats":        false,
+		"signing_key":         strings.Replace(signingKeyID, ":", " ", 1) + " " + s.state.SigningKey,
+		"macaroon_secret_key": s.state.Secret,
+		"form_secret":         s.state.Secret,
+		"trusted_key_servers": []string{},
+		// No connection leaves the machine; another server is given up at once.
+		"ip_range_blacklist": []string{"0.0.0.0/0", "::/0"},
+		"ip_range_whitelist": []string{"127.0.0.0/8", "::1/128"},
+		"federation": map[string]any{
+			"client_timeout": "5s", "max_short_retries": 0, "max_long_retries": 0, "destination_min_retry_interval": "1h",
+		},
+		"log_config":       filepath.Join(s.dir, "log.yaml"),
+		"media_store_path": s.MediaStore(),
+		"bcrypt_rounds":    4,
+		"presence":         map[string]any{"enabled": false},
+		"push":             map[string]any{"enabled": false},
+		"user_directory":   map[string]any{"enabled": false},
+		"stats":            map[string]any{"enabled": true},
 		// Without this the updates of a new database take a minute.
 		"background_updates": map[string]any{"sleep_enabled": false},
 		"max_upload_size":    "100M",
 		"dynamic_thumbnails": false,
+		// Synapse would remove old previews ten seconds after its start, before synupkeep can: the job is left to a
+		// worker that does not exist.
+		"media_instance_running_background_jobs": "none",
 		// A page on the loopback interface can be previewed, no other.
 		"url_preview_enabled":            true,
 		"url_preview_ip_range_blacklist": []string{"0.0.0.0/0", "::/0"},
@@ -140,8 +148,8 @@ func (s *Server) startSynapseOnPort(ctx context.Context) error {
 		return fmt.Errorf("configure synapse: %w", err)
 	}
 	args := append([]string{"-m", "synapse.app.homeserver"}, s.configArgs()...)
-	// Not CommandContext: the server outlives the start.
-	cmd := exec.Command(s.env.python(), args...)
+	// The server outlives the start and its context.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.env.python(), args...)
 	cmd.Dir = s.dir
 	cmd.Env = s.synapseEnv()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -193,7 +201,7 @@ func (s *Server) awaitBackgroundUpdates(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var left int
 	var index bool
 	err = poll(ctx, 20*time.Millisecond, func() (bool, error) {

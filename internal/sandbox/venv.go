@@ -71,7 +71,7 @@ func install(ctx context.Context, cache string, progress io.Writer) (environment
 	if err != nil {
 		return environment{}, err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if e.complete() {
 		return e, nil
 	}
@@ -98,7 +98,7 @@ func (e environment) build(ctx context.Context, py python, uv string) error {
 	if err := os.WriteFile(lockfile, requirements, 0o644); err != nil {
 		return err
 	}
-	defer os.Remove(lockfile)
+	defer func() { _ = os.Remove(lockfile) }()
 	steps := [][]string{}
 	pip := []string{"install", "--no-compile", "--only-binary", ":all:", "--require-hashes", "--no-deps", "-r", lockfile}
 	switch {
@@ -148,6 +148,6 @@ func tail(b []byte, n int) string {
 
 func say(w io.Writer, format string, args ...any) {
 	if w != nil {
-		fmt.Fprintf(w, "sandbox: "+format+"\n", args...)
+		_, _ = fmt.Fprintf(w, "sandbox: "+format+"\n", args...)
 	}
 }

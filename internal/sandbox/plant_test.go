@@ -1,0 +1,293 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/sandbox"
+)
+
+const day = 24 * time.Hour
+
+// newRoom makes a room of alice with three messages and returns their ids.
+func newRoom(t *testing.T, s *sandbox.Server, version string) (room string, messages []string) {
+	t.Helper()
+	alice := s.As("alice")
+	room, err := alice.CreateRoom(t.Context(), sandbox.RoomOptions{Version: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{"one", "two", "three"} {
+		id, err := alice.Send(t.Context(), room, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages = append(messages, id)
+	}
+	return room, messages
+}
+
+// serves checks that the room takes a message and shows the wanted events, and not the unwanted.
+func serves(t *testing.T, s *sandbox.Server, room string, shown, hidden []string) {
+	t.Helper()
+	alice := s.As("alice")
+	last, err := alice.Send(t.Context(), room, "after planting")
+	if err != nil {
+		t.Fatalf("the room takes no message: %v", err)
+	}
+	timeline, err := alice.Timeline(t.Context(), room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]string, 0, len(timeline))
+	for _, e := range timeline {
+		ids = append(ids, e.ID)
+	}
+	for _, id := range append(shown, last) {
+		if !slices.Contains(ids, id) {
+			t.Errorf("the timeline lacks %s: %v", id, ids)
+		}
+		if _, err := alice.Event(t.Context(), room, id); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, id := range hidden {
+		if slices.Contains(ids, id) {
+			t.Errorf("the timeline shows %s", id)
+		}
+	}
+	if _, err := alice.Sync(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// extremities are the room's forward extremities, lowest first.
+func extremities(t *testing.T, s *sandbox.Server, room string) []string {
+	t.Helper()
+	return column[string](t, s, `SELECT event_id FROM event_forward_extremities JOIN events USING (event_id)
+		WHERE event_forward_extremities.room_id = $1 ORDER BY depth`, room)
+}
+
+func column[T any](t *testing.T, s *sandbox.Server, sql string, args ...any) []T {
+	t.Helper()
+	var out []T
+	err := s.WithDB(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, pgx.RowTo[T])
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func plant(t *testing.T, s *sandbox.Server, f func(ctx context.Context, p *sandbox.Plant) error) {
+	t.Helper()
+	if err := s.Plant(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPlantedShapesAreServed(t *testing.T) {
+	s := sandbox.Shared(t)
+	for _, version := range []string{"10", "11", "12"} {
+		t.Run("version "+version, func(t *testing.T) { plantShapes(t, s, version) })
+	}
+}
+
+func plantShapes(t *testing.T, s *sandbox.Server, version string) {
+	old := time.Now().Add(-100 * day)
+	type shape struct {
+		room     string
+		messages []string
+		planted  string
+		tips     int
+	}
+	shapes := map[string]*shape{}
+	for name, tips := range map[string]int{
+		"fork": 2, "late": 2, "state": 2, "soft": 1, "gap": 1, "backfilled": 1, "redaction": 2, "bulk": 1,
+	} {
+		room, messages := newRoom(t, s, version)
+		shapes[name] = &shape{room: room, messages: messages, tips: tips}
+	}
+	var missing string
+	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		var err error
+		keep := func(name string, id string, e error) {
+			shapes[name].planted = id
+			if e != nil && err == nil {
+				err = e
+			}
+		}
+		at := func(name string, i int) (string, string) { return shapes[name].room, shapes[name].messages[i] }
+		room, prev := at("fork", 0)
+		id, e := p.Fork(ctx, room, prev, 2, old)
+		keep("fork", id, e)
+		room, prev = at("late", 0)
+		id, e = p.LateEventOnLowFork(ctx, room, prev, old, time.Time{})
+		keep("late", id, e)
+		room, prev = at("state", 0)
+		id, e = p.StateExtremity(ctx, room, prev, old)
+		keep("state", id, e)
+		id, e = p.SoftFailed(ctx, shapes["soft"].room, 20, old)
+		keep("soft", id, e)
+		id, missing, e = p.Gap(ctx, shapes["gap"].room, time.Time{})
+		keep("gap", id, e)
+		room, prev = at("backfilled", 0)
+		id, e = p.Backfilled(ctx, room, prev, 0, old, time.Time{})
+		keep("backfilled", id, e)
+		room, prev = at("redaction", 0)
+		id, e = p.Redaction(ctx, room, shapes["redaction"].messages[2], prev, 0, time.Time{})
+		keep("redaction", id, e)
+		ids, e := p.BulkMessages(ctx, shapes["bulk"].room, 300, old, time.Minute)
+		keep("bulk", ids[len(ids)-1], e)
+		return err
+	})
+	for name, sh := range shapes {
+		if got := extremities(t, s, sh.room); len(got) != sh.tips {
+			t.Errorf("%s: forward extremities %v, want %d", name, got, sh.tips)
+		}
+	}
+	if got := column[string](t, s, `SELECT event_id FROM event_backward_extremities WHERE room_id = $1`, shapes["gap"].room); !slices.Equal(got, []string{missing}) {
+		t.Errorf("backward extremities %v, want %s", got, missing)
+	}
+	if got := column[string](t, s, `SELECT e.event_id FROM sliding_sync_joined_rooms s JOIN events e ON e.stream_ordering = s.event_stream_ordering
+		WHERE s.room_id = $1`, shapes["late"].room); !slices.Equal(got, []string{shapes["late"].planted}) {
+		t.Errorf("sliding sync names %v, want %s", got, shapes["late"].planted)
+	}
+	if got := column[bool](t, s, `SELECT stream_ordering < 0 FROM events WHERE event_id = $1`, shapes["backfilled"].planted); !slices.Equal(got, []bool{true}) {
+		t.Errorf("backfilled: %v", got)
+	}
+	validates(t, s)
+	for name, sh := range shapes {
+		shown, hidden := append(slices.Clone(sh.messages), sh.planted), []string(nil)
+		if name == "soft" {
+			shown, hidden = sh.messages, []string{sh.planted}
+		}
+		t.Run(name, func(t *testing.T) {
+			serves(t, s, sh.room, shown, hidden)
+			if got := extremities(t, s, sh.room); len(got) != 1 {
+				t.Errorf("a message left the extremities %v", got)
+			}
+		})
+	}
+	content, err := s.As("alice").State(t.Context(), shapes["state"].room, "org.example.fork", "")
+	if err != nil || content["planted"] != true {
+		t.Errorf("planted state: %v, %v", content, err)
+	}
+	redacted, err := s.As("alice").Event(t.Context(), shapes["redaction"].room, shapes["redaction"].messages[2])
+	if err != nil || redacted.Body() != "" {
+		t.Errorf("planted redaction had no effect: %+v, %v", redacted, err)
+	}
+}
+
+func TestPlantAges(t *testing.T) {
+	s := sandbox.Shared(t)
+	room, messages := newRoom(t, s, "12")
+	young, _ := newRoom(t, s, "12")
+	y2019 := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
+	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		if err := p.AgeRoom(ctx, room, 90*day); err != nil {
+			return err
+		}
+		if err := p.AgeEvents(ctx, -80*day, messages[2]); err != nil {
+			return err
+		}
+		if err := p.NullTimestamp(ctx, messages[0]); err != nil {
+			return err
+		}
+		return p.SetTimes(ctx, y2019, time.Now(), messages[1])
+	})
+	days := `SELECT (($1::bigint - coalesce(received_ts, 0)) / 86400000)::int FROM events WHERE event_id = $2`
+	now := time.Now().UnixMilli()
+	if got := column[int](t, s, days, now, messages[2]); got[0] != 10 {
+		t.Errorf("the third message is %d days old, want 10", got[0])
+	}
+	if got := column[bool](t, s, `SELECT received_ts IS NULL AND origin_server_ts IS NULL FROM events WHERE event_id = $1`, messages[0]); !got[0] {
+		t.Error("the first message has a timestamp")
+	}
+	if got := column[int64](t, s, `SELECT origin_server_ts FROM events WHERE event_id = $1`, messages[1]); got[0] != y2019.UnixMilli() {
+		t.Errorf("sent %d", got[0])
+	}
+	if got := column[int64](t, s, `SELECT count(*) FROM events WHERE room_id = $1 AND received_ts < $2`, young, now-int64(day/time.Millisecond)); got[0] != 0 {
+		t.Error("another room was aged")
+	}
+	serves(t, s, room, messages, nil)
+	err := s.Plant(t.Context(), func(ctx context.Context, p *sandbox.Plant) error {
+		return p.AgeEvents(ctx, day, sandbox.MissingEventID())
+	})
+	if err == nil {
+		t.Error("ageing an event that is not there is no error")
+	}
+	if err := s.As("alice").Do(t.Context(), "GET", "/_matrix/client/v3/account/whoami", nil, nil, nil); err != nil {
+		t.Errorf("after a failed plant Synapse is not back: %v", err)
+	}
+}
+
+func TestPlantedMediaIsServed(t *testing.T) {
+	s := sandbox.Shared(t)
+	old := time.Now().Add(-100 * day)
+	var remote string
+	var local []string
+	var preview sandbox.Preview
+	data := sandbox.Picture(100, 100)
+	plant(t, s, func(ctx context.Context, p *sandbox.Plant) (err error) {
+		if remote, err = p.RemoteMedia(ctx, sandbox.Media{Origin: "other.example:8448", Data: data, Thumbnails: 5, Created: old, LastAccess: old}); err != nil {
+			return err
+		}
+		if local, err = p.LocalMedia(ctx, 50, sandbox.Media{User: "@alice:" + s.ServerName(), Thumbnails: 3, Created: old, Never: true}, time.Hour); err != nil {
+			return err
+		}
+		if preview, err = p.Preview(ctx, "http://127.0.0.1/page", sandbox.Media{Thumbnails: 2, Created: old}); err != nil {
+			return err
+		}
+		for _, id := range []string{"../../../x", "/etc/passwd", "", string(bytes.Repeat([]byte("x"), 5000))} {
+			if err := p.RawLocalRow(ctx, id, sandbox.Media{Created: old}); err != nil {
+				return err
+			}
+		}
+		return p.AgeMedia(ctx, old, old, local[0], remote)
+	})
+	alice := s.As("alice")
+	status, got, err := alice.Download(t.Context(), remote)
+	if err != nil || status != 200 || !bytes.Equal(got, data) {
+		t.Errorf("remote: %d, %d bytes, %v", status, len(got), err)
+	}
+	for _, mxc := range []string{local[0], local[49], "mxc://" + s.ServerName() + "/" + preview.ImageID} {
+		status, got, err := alice.Download(t.Context(), mxc)
+		if err != nil || status != 200 || !bytes.HasPrefix(got, []byte("\x89PNG")) {
+			t.Errorf("%s: %d, %d bytes, %v", mxc, status, len(got), err)
+		}
+		status, got, err = alice.Thumbnail(t.Context(), mxc, 32, 32, "crop")
+		if err != nil || status != 200 || !bytes.HasPrefix(got, []byte("\x89PNG")) {
+			t.Errorf("thumbnail of %s: %d, %d bytes, %v", mxc, status, len(got), err)
+		}
+	}
+	content, thumbs, err := s.RemotePaths(t.Context(), remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	localContent, localThumbs, err := s.LocalPaths(local[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pageContent, _ := s.PreviewPaths(preview.PageID)
+	for _, path := range []string{content, thumbs + "/800-600-image-png-scale", localContent, localThumbs + "/320-240-image-png-scale", pageContent} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := column[int64](t, s, `SELECT count(*) FROM local_media_repository_thumbnails WHERE media_id = ANY ($1)`, []string{preview.ImageID}); got[0] != 2 {
+		t.Errorf("%d rows of thumbnails of the preview", got[0])
+	}
+}
