@@ -1,0 +1,10 @@
+package stages
+
+import (
+	"os"
+	"testing"
+
+	"synupkeep/internal/sandbox"
+)
+
+func TestMain(m *testing.M) { os.Exit(sandbox.TestMain(m)) }
