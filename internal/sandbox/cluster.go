@@ -40,11 +40,11 @@ type cluster struct {
 }
 
 // chooseRootMode finds out by trying: a container may forbid user namespaces.
-func chooseRootMode(ctx context.Context, bin string) rootMode {
+func chooseRootMode(ctx context.Context) rootMode {
 	if os.Geteuid() != 0 {
 		return direct
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "--version")
+	cmd := exec.CommandContext(ctx, "true")
 	cmd.SysProcAttr = (&cluster{mode: userNS}).attributes()
 	if cmd.Run() == nil {
 		return userNS
@@ -79,6 +79,11 @@ func (c *cluster) initialise(ctx context.Context) error {
 	if err := c.own(c.data); err != nil {
 		return err
 	}
+	if c.mode == credentials {
+		if err := passable(filepath.Dir(c.bin)); err != nil {
+			return err
+		}
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", c.data, "-U", "postgres", "--auth=trust",
 		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=4")
 	cmd.Dir = "/"
@@ -106,17 +111,15 @@ func (c *cluster) own(dir string) error {
 	}); err != nil {
 		return err
 	}
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // the sandbox's own directory
+		return err
+	}
 	return passable(dir)
 }
 
-// passable sees to it that nobody can reach what lies below dir's parent. Only that parent, the sandbox's own
-// directory, is opened; another closed directory is an error.
+// passable checks that nobody can reach what lies in dir's parent. It opens no directory that others may have closed.
 func passable(dir string) error {
-	parent := filepath.Dir(dir)
-	if err := os.Chmod(parent, 0o711); err != nil {
-		return err
-	}
-	for d := filepath.Dir(parent); d != "/"; d = filepath.Dir(d) {
+	for d := filepath.Dir(dir); d != "/"; d = filepath.Dir(d) {
 		info, err := os.Stat(d)
 		if err != nil {
 			return err
@@ -201,8 +204,8 @@ func (c *cluster) startOnPort(ctx context.Context) error {
 	args := []string{"-D", c.data, "-p", strconv.Itoa(c.port), "-k", c.socket}
 	for _, setting := range []string{
 		"listen_addresses=127.0.0.1", "max_connections=150", "password_encryption=scram-sha-256",
-		// The data is thrown away: nothing waits for the disk.
-		"fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
+		// Nothing waits for the disk; what was committed survives a kill of the server, not of the machine.
+		"fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
 		"max_wal_size=2GB", "checkpoint_timeout=1h", "shared_buffers=128MB",
 		"timezone=UTC", "log_min_messages=warning", "dynamic_shared_memory_type=posix",
 	} {

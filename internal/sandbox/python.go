@@ -41,15 +41,20 @@ print(json.dumps({"path": sys.executable, "major": sys.version_info[0], "minor":
     "venv": has("venv"), "ensurepip": ensurepip(), "pip": has("pip")}))
 `
 
-// findPython returns the first interpreter that can make the environment. The system's own come first: unlike one
-// below a home directory, every uid can execute them.
-func findPython(ctx context.Context, uv string) (python, error) {
-	var withPip *python
-	var seen []string
-	for _, name := range []string{
+// interpreters are the names to try. The system's own come first: unlike one below a home directory, every uid can
+// execute them.
+func interpreters() []string {
+	return []string{
 		"/usr/bin/python3", "/usr/local/bin/python3", "python3",
 		"python3.13", "python3.12", "python3.11", "python3.10",
-	} {
+	}
+}
+
+// findPython returns the first interpreter that can make the environment, with uv (empty: there is none) or by itself.
+func findPython(ctx context.Context, uv string, names []string) (python, error) {
+	var withPip *python
+	var seen []string
+	for _, name := range names {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
@@ -70,7 +75,7 @@ func findPython(ctx context.Context, uv string) (python, error) {
 		case p.Venv && p.Pip && withPip == nil:
 			withPip = &p
 		default:
-			seen = append(seen, path+" lacks the modules venv or ensurepip")
+			seen = append(seen, path+" lacks the module venv or ensurepip")
 		}
 	}
 	if withPip != nil {

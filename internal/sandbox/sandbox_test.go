@@ -2,13 +2,11 @@ package sandbox_test
 
 import (
 	"bytes"
-	"os"
+
 	"testing"
 
 	"synupkeep/internal/sandbox"
 )
-
-func TestMain(m *testing.M) { os.Exit(sandbox.TestMain(m)) }
 
 func TestClientAPI(t *testing.T) {
 	s := sandbox.Shared(t)

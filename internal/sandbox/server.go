@@ -81,16 +81,24 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func (s *Server) start(ctx context.Context) error {
+	mode := chooseRootMode(ctx)
+	if s.options.mode != nil {
+		mode = *s.options.mode
+	}
 	var err error
-	if s.cache, err = cacheDir(); err != nil {
+	if s.cache, err = cacheDir(mode); err != nil {
 		return err
 	}
-	if s.env, err = install(ctx, s.cache, s.options.Log); err != nil {
+	if s.env, err = install(ctx, s.cache, requirements, s.options.Log); err != nil {
 		return err
 	}
 	if err := s.takeDir(ctx); err != nil {
 		return err
 	}
+	return s.startServers(ctx, mode)
+}
+
+func (s *Server) startServers(ctx context.Context, mode rootMode) error {
 	ready, err := s.loadState()
 	if err != nil {
 		return err
@@ -101,12 +109,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.cluster = &cluster{
 		bin: s.env.postgresBin(), data: filepath.Join(s.dir, "pgdata"), socket: s.socketDir(),
-		log: filepath.Join(s.dir, "postgres.log"), lock: s.lock, port: s.state.PGPort,
-	}
-	if s.options.mode != nil {
-		s.cluster.mode = *s.options.mode
-	} else {
-		s.cluster.mode = chooseRootMode(ctx, s.cluster.bin)
+		log: filepath.Join(s.dir, "postgres.log"), lock: s.lock, port: s.state.PGPort, mode: mode,
 	}
 	s.apiPort = s.state.APIPort
 	if !ready || s.options.FreshCluster {
@@ -143,7 +146,7 @@ func (s *Server) takeDir(ctx context.Context) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("a sandbox runs in this directory: stop it first"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Second, errors.New("a sandbox runs in this directory: stop it first"))
 	defer cancel()
 	s.lock, err = lockFile(ctx, filepath.Join(s.dir, "lock"))
 	return err

@@ -24,6 +24,8 @@ type environment struct {
 	dir string // the environment itself
 	key string // names it in the cache; changes with the requirements and the interpreter
 	lib string // its site-packages directory
+
+	requirements []byte
 }
 
 // python is the interpreter. Scripts of the environment are not used: their first line names an absolute path.
@@ -35,9 +37,12 @@ func (e environment) postgresBin() string {
 }
 
 // cacheDir is where environments and cluster templates are kept between runs.
-func cacheDir() (string, error) {
+func cacheDir(mode rootMode) (string, error) {
 	if dir := os.Getenv("SYNUPKEEP_SANDBOX_CACHE"); dir != "" {
 		return filepath.Abs(dir)
+	}
+	if mode == credentials { // root's home is closed to the uid that PostgreSQL runs as
+		return "/var/cache/synupkeep-sandbox", nil
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -48,17 +53,17 @@ func cacheDir() (string, error) {
 
 // install returns the environment of the cache and makes it first when it is missing or was left half made. The first
 // time takes about 25 s, with uv on the PATH 7 s.
-func install(ctx context.Context, cache string, progress io.Writer) (environment, error) {
+func install(ctx context.Context, cache string, requirements []byte, progress io.Writer) (environment, error) {
 	uv, err := exec.LookPath("uv")
 	if err != nil {
 		uv = ""
 	}
-	py, err := findPython(ctx, uv)
+	py, err := findPython(ctx, uv, interpreters())
 	if err != nil {
 		return environment{}, err
 	}
 	sum := sha256.Sum256(append([]byte(py.Tag+"\x00"+py.Path+"\x00"), requirements...))
-	e := environment{key: fmt.Sprintf("py%d.%d-%s", py.Major, py.Minor, hex.EncodeToString(sum[:6]))}
+	e := environment{requirements: requirements, key: fmt.Sprintf("py%d.%d-%s", py.Major, py.Minor, hex.EncodeToString(sum[:6]))}
 	e.dir = filepath.Join(cache, "venv-"+e.key)
 	e.lib = filepath.Join(e.dir, "lib", fmt.Sprintf("python%d.%d", py.Major, py.Minor), "site-packages")
 	if e.complete() {
@@ -95,7 +100,7 @@ func (e environment) build(ctx context.Context, py python, uv string) error {
 		return err
 	}
 	lockfile := e.dir + ".requirements.txt"
-	if err := os.WriteFile(lockfile, requirements, 0o644); err != nil {
+	if err := os.WriteFile(lockfile, e.requirements, 0o644); err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(lockfile) }()
