@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/mediastore"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
@@ -36,6 +39,7 @@ type run struct {
 	db    *postgres.DB
 	lock  *postgres.Lock
 	api   *synapse.Client
+	store *mediastore.Store
 	tally *sinks.Tally
 	retry retry.Policy
 
@@ -88,14 +92,28 @@ func (r *run) do(ctx context.Context) error {
 // message is gone. A flow that fails does not stop the others.
 func (r *run) flows(ctx context.Context) error {
 	var failures []error
-	for _, f := range r.cfg.Flows {
-		failures = append(failures, r.flow(ctx, f))
+	if slices.Contains(r.cfg.Flows, item.History) {
+		failures = append(failures, r.flow(ctx, item.History))
 	}
+	var together sync.WaitGroup
+	var mu sync.Mutex
+	for _, f := range r.cfg.Flows {
+		if f == item.History {
+			continue
+		}
+		together.Go(func() {
+			err := r.flow(ctx, f)
+			mu.Lock()
+			defer mu.Unlock()
+			failures = append(failures, err)
+		})
+	}
+	together.Wait()
 	return errors.Join(failures...)
 }
 
 func (r *run) flow(ctx context.Context, f item.Flow) error {
-	if r.feed.Err() != nil {
+	if r.stopped() {
 		return nil // what stopped the run is reported once, for the whole of it
 	}
 	log := r.log.With(map[string]any{"flow": f, "cut_off": r.cutOffs[f].Format(time.RFC3339)})
@@ -113,9 +131,14 @@ func (r *run) wiring(f item.Flow) func(context.Context) error {
 	switch f {
 	case item.History:
 		return r.history
-	case item.LocalMedia, item.RemoteMedia, item.Previews:
+	case item.LocalMedia:
+		return r.localMedia
+	case item.RemoteMedia:
+		return r.remoteMedia
+	case item.Previews:
+		return r.previews
 	}
-	return func(context.Context) error { return nil }
+	return func(context.Context) error { return fmt.Errorf("there is no flow %q", f) }
 }
 
 // wait ends a flow. What stopped the whole run is no error of the flow.
@@ -124,7 +147,10 @@ func (r *run) wait(p *flow.Pipeline) error {
 	if err == nil {
 		err = p.StopCause()
 	}
-	if err == nil || r.feed.Err() != nil && errors.Is(err, context.Cause(r.feed)) {
+	if whole := context.Cause(r.feed); whole != nil && errors.Is(err, whole) {
+		err = nil
+	}
+	if err == nil {
 		return nil
 	}
 	var known *item.RunError
@@ -133,6 +159,9 @@ func (r *run) wait(p *flow.Pipeline) error {
 	}
 	return &item.RunError{Cause: item.CauseFailed, Doing: "run", Err: err, Hint: databaseHint(err)}
 }
+
+// stopped says whether the whole run has been told to stop.
+func (r *run) stopped() bool { return r.feed.Err() != nil }
 
 // watchLock stops the run when another one could begin.
 func (r *run) watchLock(ctx context.Context) {
@@ -150,6 +179,11 @@ func (r *run) close(ctx context.Context) {
 	}
 	if r.api != nil {
 		r.api.Close()
+	}
+	if r.store != nil {
+		if err := r.store.Close(); err != nil {
+			r.log.WithError(err).Warn("close the media store")
+		}
 	}
 	if r.db != nil {
 		r.db.Close()

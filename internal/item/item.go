@@ -59,6 +59,8 @@ type Media struct {
 	Type   string
 	// Bytes is media_length as the database has it.
 	Bytes int64
+	// Keep is what the row itself says against deleting it; "" when nothing does.
+	Keep Reason
 }
 
 // Key is the mxc URI of the media.

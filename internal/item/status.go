@@ -47,7 +47,6 @@ const (
 	OriginDown  Reason = "origin down"  // could not be fetched again
 	InUse       Reason = "in use"       // its row is locked by the server
 	Changed     Reason = "changed"      // no longer what it was when it was found
-	StillCached Reason = "still cached" // a preview that the server still hands out
 )
 
 // Reasons to leave an item to the next run.

@@ -24,6 +24,8 @@ type Features struct {
 	MembershipEventIndex bool
 	// JumpToDate: the index events_jump_to_date_idx is there and valid (1.76, a background update).
 	JumpToDate bool
+	// TIDRange: PostgreSQL can read a table in ranges of blocks (14).
+	TIDRange bool
 }
 
 // Errors of ReadFeatures.
@@ -63,8 +65,9 @@ func ReadFeatures(ctx context.Context, db Querier) (Features, error) {
 		       EXISTS (SELECT 1 FROM pg_index WHERE indisvalid
 		                 AND indexrelid = to_regclass('sliding_sync_membership_snapshots_membership_event_id_idx')),
 		       EXISTS (SELECT 1 FROM pg_index WHERE indisvalid
-		                 AND indexrelid = to_regclass('events_jump_to_date_idx'))`).
-		Scan(&f.SlidingSync, &f.MembershipEventIndex, &f.JumpToDate)
+		                 AND indexrelid = to_regclass('events_jump_to_date_idx')),
+		       current_setting('server_version_num')::int >= 140000`).
+		Scan(&f.SlidingSync, &f.MembershipEventIndex, &f.JumpToDate, &f.TIDRange)
 	if err != nil {
 		return f, fmt.Errorf("look for indexes: %w", err)
 	}

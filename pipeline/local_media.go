@@ -1,0 +1,56 @@
+package pipeline
+
+import (
+	"context"
+
+	"synupkeep/internal/flow"
+	"synupkeep/internal/item"
+	"synupkeep/sources"
+	"synupkeep/stages"
+)
+
+// localMedia deletes what users of this server uploaded before the cut-off and what is not shown any more.
+func (r *run) localMedia(ctx context.Context) error {
+	shown, position, err := r.shown(ctx)
+	if err != nil {
+		return err
+	}
+	p := flow.New(ctx, r.feed)
+	s := r.mediaStages(p)
+	s.protect.Shown = shown
+	s.protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
+	s.protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
+	s.protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
+	rows := stages.NewDeleteLocal(s.rows, r.cutOffs[item.LocalMedia], r.serverName, position.Events)
+
+	old := flow.From(p, sources.LocalMedia{
+		DB: r.db.Reader, CutOff: r.cutOffs[item.LocalMedia], ServerName: r.serverName, Page: pageSize, Retry: r.retry,
+	}.Each)
+	unshown, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
+	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unshown, unless(s.check.Do))
+	batches := flow.Batch(p, deletable, s.ramp.Size)
+	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
+	gone := flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.files.Do)
+	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
+
+	return r.wait(p)
+}
+
+// shown reads what must stay although it is old, and the position up to which that is known. Without the whole of it no
+// local media is deleted.
+func (r *run) shown(ctx context.Context) (*stages.Shown, sources.Position, error) {
+	avatars := sources.Avatars{
+		DB: r.db.Reader, ServerName: r.serverName, CutOff: r.cutOffs[item.LocalMedia], Retry: r.retry,
+	}
+	shown := stages.NewShown()
+	position, err := avatars.Here(ctx)
+	if err == nil {
+		err = avatars.Each(ctx, shown.Add)
+	}
+	if err != nil {
+		return nil, position, failed("read which local media is still shown", err, databaseHint(err))
+	}
+	shown.Seal()
+	r.log.WithField("media", shown.Len()).Debug("protected set read")
+	return shown, position, nil
+}

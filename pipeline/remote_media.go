@@ -1,0 +1,39 @@
+package pipeline
+
+import (
+	"context"
+
+	"synupkeep/internal/flow"
+	"synupkeep/internal/item"
+	"synupkeep/sources"
+	"synupkeep/stages"
+)
+
+// remoteMedia deletes the cached media of other servers that nobody has looked at since the cut-off. It can be fetched
+// again from where it came.
+func (r *run) remoteMedia(ctx context.Context) error {
+	p := flow.New(ctx, r.feed)
+	s := r.mediaStages(p)
+	rows := stages.NewDeleteRemote(s.rows, r.cutOffs[item.RemoteMedia])
+
+	old := flow.From(p, r.remoteSource().Each)
+	unwanted, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
+	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unwanted, unless(s.check.Do))
+	batches := flow.Batch(p, deletable, s.ramp.Size)
+	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
+	gone := flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.files.Do)
+	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
+
+	return r.wait(p)
+}
+
+func (r *run) remoteSource() sources.RemoteMedia {
+	source := sources.RemoteMedia{
+		DB: r.db.Reader, CutOff: r.cutOffs[item.RemoteMedia], Page: pageSize, Retry: r.retry,
+		ByKey: !r.features.TIDRange,
+	}
+	if !r.cfg.Media.DeleteOfDeadServers {
+		source.DownSince = sources.DownSince(r.now)
+	}
+	return source
+}

@@ -1,0 +1,170 @@
+package sources
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/retry"
+)
+
+// Avatars enumerates the local media that are shown as avatars: of users, members and rooms. The current ones, and those
+// that were replaced since the cut-off, because clients draw kept messages with the avatar of their time.
+type Avatars struct {
+	DB         Querier
+	ServerName string
+	CutOff     time.Time
+	Retry      retry.Policy
+}
+
+// Position is how far the server's changes were read. Changes after it are new.
+type Position struct {
+	// Events is the highest stream ordering of an event.
+	Events int64
+}
+
+// Here returns the position now. It is taken before anything is read, so that nothing falls between.
+func (a Avatars) Here(ctx context.Context) (at Position, err error) {
+	_, err = a.Retry.Do(ctx, func() error {
+		return a.DB.QueryRow(ctx, `SELECT COALESCE(max(stream_ordering), 0) FROM events`).Scan(&at.Events)
+	}, postgres.Again)
+	if err != nil {
+		return at, fmt.Errorf("read the server's position: %w", err)
+	}
+	return at, nil
+}
+
+// Each calls f with the media id of every avatar, some of them more than once. When it fails, the set is not complete
+// and no local media may be deleted.
+func (a Avatars) Each(ctx context.Context, f func(mediaID string)) error {
+	since, err := a.firstAfterCutOff(ctx)
+	if err != nil {
+		return err
+	}
+	prefix := "mxc://" + a.ServerName + "/"
+	for _, q := range avatarQueries() {
+		args := []any{prefix}
+		if strings.Contains(q.sql, "$2") {
+			args = append(args, since)
+		}
+		if err := a.read(ctx, q, prefix, args, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// avatarQuery gives mxc URIs, or with content the JSON of events whose content names them.
+type avatarQuery struct {
+	what, sql string
+	content   bool
+}
+
+func avatarQueries() []avatarQuery {
+	return []avatarQuery{
+		{what: "profiles", sql: `SELECT avatar_url FROM profiles WHERE starts_with(avatar_url, $1)`},
+		{what: "user directory", sql: `SELECT avatar_url FROM user_directory WHERE starts_with(avatar_url, $1)`},
+		{what: "room avatars", sql: `SELECT avatar FROM room_stats_state WHERE starts_with(avatar, $1)`},
+		{what: "room avatars", content: true, sql: `SELECT j.json FROM current_state_events c
+			JOIN event_json j ON j.event_id = c.event_id WHERE c.type = 'm.room.avatar'`},
+		{what: "members", sql: `SELECT m.avatar_url FROM room_memberships m
+			JOIN current_state_events c ON c.event_id = m.event_id WHERE starts_with(m.avatar_url, $1)`},
+		// What a change replaced: the table keeps every change of current state, with its event's stream ordering.
+		{what: "replaced members", sql: `SELECT m.avatar_url FROM current_state_delta_stream d
+			JOIN room_memberships m ON m.event_id = d.prev_event_id
+			WHERE d.stream_id >= $2 AND d.type = 'm.room.member' AND starts_with(m.avatar_url, $1)`},
+		{what: "replaced room avatars", content: true, sql: `SELECT j.json FROM current_state_delta_stream d
+			JOIN event_json j ON j.event_id = d.prev_event_id
+			WHERE d.stream_id >= $2 AND d.type = 'm.room.avatar'`},
+	}
+}
+
+func (a Avatars) read(ctx context.Context, q avatarQuery, prefix string, args []any, f func(string)) error {
+	if q.content && !strings.Contains(q.sql, "$1") {
+		args = args[1:]
+		q.sql = strings.ReplaceAll(q.sql, "$2", "$1")
+	}
+	_, err := a.Retry.Do(ctx, func() error {
+		rows, err := a.DB.Query(ctx, q.sql, args...)
+		if err != nil {
+			return err
+		}
+		var text string
+		_, err = pgx.ForEachRow(rows, []any{&text}, func() error {
+			for _, uri := range q.uris(text) {
+				if id, ok := strings.CutPrefix(uri, prefix); ok {
+					f(id)
+				}
+			}
+			return nil
+		})
+		return err
+	}, postgres.Again)
+	if err != nil {
+		return fmt.Errorf("read avatars (%s): %w", q.what, err)
+	}
+	return nil
+}
+
+// uris are the mxc URIs in a row. An event that is not JSON as it should be names nothing that a client could show.
+func (q avatarQuery) uris(text string) []string {
+	if !q.content {
+		return []string{text}
+	}
+	var event struct {
+		Content struct {
+			URL  any `json:"url"`
+			Info struct {
+				ThumbnailURL any `json:"thumbnail_url"`
+			} `json:"info"`
+		} `json:"content"`
+	}
+	_ = json.Unmarshal([]byte(text), &event) // what could be read was read
+	var found []string
+	for _, v := range []any{event.Content.URL, event.Content.Info.ThumbnailURL} {
+		if uri, ok := v.(string); ok {
+			found = append(found, uri)
+		}
+	}
+	return found
+}
+
+// arrivalSlack is how much earlier than the cut-off the search for the first event after it ends: several writers give
+// stream orderings out of order of arrival.
+const arrivalSlack = 24 * time.Hour
+
+// firstAfterCutOff returns a stream ordering at or before that of the first event which arrived after the cut-off, by
+// bisection: there is no index on received_ts.
+func (a Avatars) firstAfterCutOff(ctx context.Context) (int64, error) {
+	at, err := a.Here(ctx)
+	if err != nil {
+		return 0, err
+	}
+	bound := a.CutOff.Add(-arrivalSlack).UnixMilli()
+	low, high := int64(0), at.Events+1 // everything below low arrived before, everything from high on after
+	for low < high {
+		middle := low + (high-low)/2
+		var stream, arrived int64
+		_, err := a.Retry.Do(ctx, func() error {
+			return a.DB.QueryRow(ctx, `
+				SELECT COALESCE(max(stream_ordering), $2), COALESCE(max(COALESCE(received_ts, origin_server_ts, $3)), $3) FROM (
+					SELECT stream_ordering, received_ts, origin_server_ts FROM events
+					WHERE stream_ordering >= $1 ORDER BY stream_ordering LIMIT 1
+				) e`, middle, high, bound).Scan(&stream, &arrived)
+		}, postgres.Again)
+		if err != nil {
+			return 0, fmt.Errorf("find the first event after the cut-off: %w", err)
+		}
+		if arrived >= bound {
+			high = middle
+		} else {
+			low = stream + 1
+		}
+	}
+	return low, nil
+}

@@ -1,0 +1,117 @@
+package sources
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/retry"
+)
+
+// Sample reads some rows of a flow, of any age, from all over its table: enough to tell whether a media store is the one
+// that the rows speak of.
+type Sample struct {
+	DB         Querier
+	ServerName string
+	Retry      retry.Policy
+}
+
+// probes is how many places of a table are looked at, for two rows each.
+const probes = 16
+
+// Of returns rows of media that must have a file, each once; none when there are none.
+func (s Sample) Of(ctx context.Context, f item.Flow) ([]item.Media, error) {
+	byID := map[string]item.Media{}
+	for range probes {
+		var found []item.Media
+		var err error
+		switch f {
+		case item.LocalMedia:
+			found, err = s.local(ctx)
+		case item.RemoteMedia:
+			found, err = s.remote(ctx)
+		case item.Previews:
+			found, err = s.previews(ctx)
+		case item.History:
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read a sample of %s: %w", f, err)
+		}
+		for _, m := range found {
+			byID[m.Key()] = m
+		}
+	}
+	sample := make([]item.Media, 0, len(byID))
+	for _, m := range byID {
+		sample = append(sample, m)
+	}
+	return sample, nil
+}
+
+// local probes the primary key at a random place. Media ids are 24 letters; ids of previews begin with a digit and sort
+// before them.
+func (s Sample) local(ctx context.Context) ([]item.Media, error) {
+	const query = `SELECT '', media_id, media_id FROM local_media_repository
+		WHERE media_id >= $1 AND url_cache IS NULL AND media_length IS NOT NULL ORDER BY media_id LIMIT 2`
+	found, err := s.read(ctx, item.LocalMedia, query, letters())
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	return s.read(ctx, item.LocalMedia, query, "A")
+}
+
+// remote probes for a random server first, then within its media.
+func (s Sample) remote(ctx context.Context) ([]item.Media, error) {
+	const query = `SELECT media_origin, media_id, COALESCE(filesystem_id, '') FROM remote_media_cache
+		WHERE (media_origin, media_id) >= ($1, $2) ORDER BY media_origin, media_id LIMIT 2`
+	found, err := s.read(ctx, item.RemoteMedia, query, string(rune('a'+rand.IntN(26))), "") //nolint:gosec // no secret
+	if err == nil && len(found) == 0 {
+		found, err = s.read(ctx, item.RemoteMedia, query, "", "")
+	}
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	within, err := s.read(ctx, item.RemoteMedia, query, found[0].Origin, letters())
+	return append(found, within...), err
+}
+
+// previews probes at a random time between the oldest and the newest.
+func (s Sample) previews(ctx context.Context) ([]item.Media, error) {
+	return s.read(ctx, item.Previews, `
+		SELECT '', media_id, media_id FROM local_media_repository
+		WHERE url_cache IS NOT NULL AND created_ts >= (
+			SELECT min(created_ts) + ((max(created_ts) - min(created_ts)) * $1::float8)::bigint
+			FROM local_media_repository WHERE url_cache IS NOT NULL)
+		ORDER BY created_ts LIMIT 2`, rand.Float64()) //nolint:gosec // no secret
+}
+
+func letters() string {
+	return string([]rune{'A' + rune(rand.IntN(26)), 'A' + rune(rand.IntN(26)), 'a' + rune(rand.IntN(26))}) //nolint:gosec // no secret
+}
+
+func (s Sample) read(ctx context.Context, f item.Flow, query string, args ...any) (found []item.Media, err error) {
+	_, err = s.Retry.Do(ctx, func() error {
+		rows, err := s.DB.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (item.Media, error) {
+			m := item.Media{Flow: f}
+			err := row.Scan(&m.Origin, &m.ID, &m.FileID)
+			if m.Origin == "" {
+				m.Origin = s.ServerName
+			}
+			return m, err
+		})
+		return err
+	}, postgres.Again)
+	return found, err
+}
+
+// DownSince is how long a server must not have answered, before now, for its media to count as lost with it.
+func DownSince(now time.Time) time.Time { return now.Add(-7 * 24 * time.Hour) }

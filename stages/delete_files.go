@@ -1,0 +1,83 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/mediastore"
+	"synupkeep/internal/retry"
+)
+
+// Remover deletes the files of media. A plan has none.
+type Remover interface {
+	Remove(ctx context.Context, kind mediastore.Kind, origin, fileID string) (mediastore.Removed, error)
+}
+
+// DeleteFiles deletes what the rows that are gone left behind: content, thumbnails, directories that became empty.
+type DeleteFiles struct {
+	Store Remover
+	// Retry is for errors of the file system that go away.
+	Retry retry.Policy
+}
+
+// kindOf is where the files of a flow's media lie.
+func kindOf(f item.Flow) mediastore.Kind {
+	switch f {
+	case item.LocalMedia:
+		return mediastore.Local
+	case item.RemoteMedia:
+		return mediastore.Remote
+	case item.Previews:
+		return mediastore.Preview
+	case item.History:
+	}
+	return 0
+}
+
+// Do deletes the files of one media item.
+func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
+	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1}
+	tries, err := d.Retry.Do(ctx, func() error {
+		removed, err := d.Store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
+		out.Files += removed.Files
+		out.Bytes += removed.Bytes
+		// What an earlier try deleted is not missing now.
+		if out.Files == 0 {
+			out.Missing = removed.Missing
+		}
+		return err
+	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
+	out.Tries = max(m.Tries, tries)
+	out.Took = time.Since(m.Began)
+	m.Batch.Gone(out.Files, err)
+	if err != nil {
+		if ctx.Err() != nil {
+			return out, err
+		}
+		out.Status, out.Err = item.Failed, fmt.Errorf("its row is deleted, its files are not all: %w", err)
+	}
+	return out, nil
+}
+
+// Inspector looks at the files of media without changing anything.
+type Inspector interface {
+	Check(kind mediastore.Kind, origin, fileID string) (mediastore.Presence, error)
+}
+
+// CheckFiles looks, before a row is deleted, whether its files can be deleted after it.
+type CheckFiles struct{ Store Inspector }
+
+// Do gives the outcome of media whose files could not be deleted; ok says that they can, or are not there any more.
+func (c *CheckFiles) Do(m item.Media) (out item.Outcome, ok bool) {
+	if _, err := CheckStored(c.Store, m); err != nil {
+		return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Failed, Err: err}, false
+	}
+	return out, true
+}
+
+// CheckStored looks at the files of one media item.
+func CheckStored(store Inspector, m item.Media) (mediastore.Presence, error) {
+	return store.Check(kindOf(m.Flow), m.Origin, m.FileID)
+}

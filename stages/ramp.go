@@ -1,0 +1,136 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"synupkeep/internal/item"
+)
+
+// Ramp sets the pace of deletions: batches start small and grow only while files really go, so that a media store that
+// is not what it seemed costs few rows. The rows of the next batch are deleted only when the files of the one before
+// have gone, or, once the batches have grown to their full size, of the one before that.
+type Ramp struct {
+	// Most is the full size of a batch.
+	Most int
+	Flow Stopper
+
+	mu      sync.Mutex
+	size    int
+	running int
+	barren  int
+	changed chan struct{} // closed when a batch ends
+}
+
+// patience is how many small batches in a row may find their files missing before the store counts as the wrong one.
+const patience = 3
+
+// growth is how much larger than a good batch the next may be.
+const growth = 10
+
+// NewRamp returns a ramp whose first batch holds one row.
+func NewRamp(most int, flow Stopper) *Ramp {
+	return &Ramp{Most: most, Flow: flow, size: 1, changed: make(chan struct{})}
+}
+
+// Size is how many rows the next batch may hold.
+func (r *Ramp) Size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.size
+}
+
+// Begin waits until another batch may begin.
+func (r *Ramp) Begin(ctx context.Context) (*Batch, error) {
+	for {
+		r.mu.Lock()
+		ahead := 0
+		if r.size >= r.Most {
+			ahead = 1
+		}
+		if r.running <= ahead {
+			r.running++
+			r.mu.Unlock()
+			return &Batch{ramp: r}, nil
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
+
+// Batch is a batch on its way from rows to files.
+type Batch struct {
+	ramp *Ramp
+
+	mu      sync.Mutex
+	open    int // items whose files are still to go, and one for the rows
+	items   int
+	removed int64
+	failure error
+}
+
+// Expect says that the rows of n items are gone and their files are to follow. It is called once.
+func (b *Batch) Expect(n int) {
+	b.mu.Lock()
+	b.open, b.items = n, n
+	b.mu.Unlock()
+	if n == 0 {
+		b.ramp.end(b)
+	}
+}
+
+// Gone says what became of the files of one item.
+func (b *Batch) Gone(files int64, err error) {
+	b.mu.Lock()
+	b.open--
+	b.removed += files
+	if b.failure == nil {
+		b.failure = err
+	}
+	last := b.open == 0
+	b.mu.Unlock()
+	if last {
+		b.ramp.end(b)
+	}
+}
+
+func (r *Ramp) end(b *Batch) {
+	r.mu.Lock()
+	r.running--
+	close(r.changed)
+	r.changed = make(chan struct{})
+	refused := false
+	switch {
+	case b.items == 0:
+	case b.removed > 0:
+		r.barren = 0
+		r.size = min(max(r.size, b.items*growth), r.Most)
+	case b.failure != nil || b.items >= growth:
+		refused = true
+	default:
+		r.barren++
+		refused = r.barren >= patience
+	}
+	r.mu.Unlock()
+	if refused {
+		r.Flow.StopFeeding(barren(b))
+	}
+}
+
+func barren(b *Batch) error {
+	err := b.failure
+	if err == nil {
+		err = fmt.Errorf("the files of %d media whose rows were just deleted were not there", b.items)
+	}
+	return &item.RunError{
+		Cause: item.CauseRefused, Doing: "delete files", Err: err,
+		Hint: "Not one file of the batch could be deleted, so no more rows are. Is --media-store the media_store_path of this server, " +
+			"mounted and writable for us? The report names what was begun.",
+	}
+}
