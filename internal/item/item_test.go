@@ -33,6 +33,7 @@ func TestReasonWordsAreDistinct(t *testing.T) {
 		item.NoExtremity: "no extremity", item.BeingDeleted: "being deleted", item.NoEventAtTheCut: "no event at cut",
 		item.Avatar: "avatar", item.Quarantined: "quarantined", item.Protected: "protected",
 		item.Uploading: "uploading", item.Admin: "admin", item.OriginDown: "origin down", item.InUse: "in use",
+		item.Changed: "changed", item.Limit: "limit", item.Stopped: "stopped",
 	}
 	for reason, want := range words {
 		if string(reason) != want {
