@@ -70,19 +70,14 @@ func (p program) contexts(log *logging.Logger) (ctx, feed context.Context, stop 
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for _, step := range []struct {
-			means string
-			end   context.CancelCauseFunc
-		}{
-			{"no new work is begun, what runs is finished; a second signal ends that too", endFeed},
-			{"ending at once", cancel},
-		} {
+		means := []string{"no new work is begun, what runs is finished; a second signal ends that too", "ending at once"}
+		for i, end := range []context.CancelCauseFunc{endFeed, cancel} {
 			select {
 			case <-done:
 				return
 			case received := <-p.signals:
-				log.Warnf("%s: %s", received, step.means)
-				step.end(signalError(received))
+				log.Warnf("%s: %s", received, means[i])
+				end(signalError(received))
 			}
 		}
 	}()

@@ -32,6 +32,8 @@ type arrangement struct {
 	flags       []string
 	positionals []string
 	problems    Errors
+	// unknownCommand is set when the first argument is a mistyped command, as far as anybody can tell.
+	unknownCommand bool
 }
 
 // arrange separates flags from positional arguments. It knows which flags take a value; -- ends the flags.
@@ -185,13 +187,18 @@ func (s *scanner) checkConnectionAndToken() {
 	}
 	first := s.out.positionals[0]
 	switch {
-	case strings.Contains(first, "=") || strings.Contains(first, "://"):
+	case looksLikeConnection(first):
 	case s.out.bare:
+		s.out.unknownCommand = true
 		s.problem("argument 1", "", "is neither a command nor a connection string", acceptedCommands)
 	default:
 		s.problem("argument 1", "", "is not a connection string", "one that holds = or ://; a token alone goes into "+
 			tokenVariable+" or --token-file")
 	}
+}
+
+func looksLikeConnection(arg string) bool {
+	return strings.Contains(arg, "=") || strings.Contains(arg, "://")
 }
 
 func (s *scanner) checkTopic() {

@@ -46,7 +46,7 @@ func serverFlags() []flagSpec {
 		{name: "token-file", usage: "`FILE` that holds an admin's access token (the token itself: " + tokenVariable + ")"},
 		{
 			name: "api-url", alias: "a", oldVariable: "SYNUPKEEP_SYNAPSE_API_URL", fallback: defaultAPIURL,
-			usage: "`URL` of the homeserver's admin API, up to and without /_synapse",
+			usage: "`URL` of the homeserver's admin API, without /_synapse",
 		},
 		{
 			name: "media-store", alias: "m", oldVariable: "SYNUPKEEP_MEDIA_STORE_PATH", fallback: defaultMediaStore,
@@ -59,7 +59,7 @@ func ageFlags() []flagSpec {
 	return []flagSpec{
 		{
 			name: "delta", alias: "d",
-			usage: "delete what is older than this `AGE`: seconds, or 12h, 30d, 2w, 1y. Without the command run it is 86400",
+			usage: "delete what is older than this `AGE`: seconds, or 12h, 30d, 2w, 1y (default without the command run: 86400)",
 		},
 		{name: "before", usage: "delete what is older than this `TIME` instead: a date (its midnight in UTC) or an RFC 3339 time"},
 		{name: "history-delta", usage: "`AGE` for the history of rooms"},

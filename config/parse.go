@@ -14,6 +14,8 @@ import (
 const (
 	defaultAPIURL     = "http://localhost:8008/"
 	defaultMediaStore = "/data/media_store"
+	// retryFor outlasts the restart of a large server.
+	retryFor = 2 * time.Minute
 )
 
 // Input is all that a configuration is made of. Only the connection string reaches further: the PostgreSQL driver reads
@@ -33,7 +35,7 @@ type Input struct {
 // returns, and the Config is nil. The error is of type Errors for everything that the user can put right.
 func Parse(in Input) (*Config, Command, error) {
 	a := arrange(in.Args)
-	if a.command != CommandRun && len(a.problems) > 0 {
+	if (a.command != CommandRun || a.unknownCommand) && len(a.problems) > 0 {
 		return nil, a.command, a.problems
 	}
 	toCLI := a
@@ -56,7 +58,7 @@ func Parse(in Input) (*Config, Command, error) {
 }
 
 func (r *reader) config(a arrangement) *Config {
-	cfg := &Config{}
+	cfg := &Config{RetryFor: retryFor}
 	r.readPostgres(cfg, a.positionals)
 	r.readToken(cfg, a.positionals)
 	cfg.APIURL = r.apiURL()

@@ -25,6 +25,9 @@ func (r *reader) readPostgres(cfg *Config, positionals []string) {
 		}
 		source = "the PG* variables"
 	}
+	if source == "argument 1" && !looksLikeConnection(text) {
+		return // arrange has said so
+	}
 	r.hide(cfg, text)
 	parsed, err := pgconn.ParseConfig(text)
 	if err != nil {
@@ -53,7 +56,7 @@ func (r *reader) connectionString(positionals []string) (text, source string, fr
 		}
 		text, source, fromEnv = positionals[0], "argument 1", false
 	}
-	if source != "" && strings.TrimSpace(text) == "" {
+	if source != "" && source != "argument 1" && strings.TrimSpace(text) == "" {
 		r.problem(source, "", "is empty", acceptedPostgres)
 	}
 	return text, source, fromEnv

@@ -5,17 +5,26 @@ import (
 	"fmt"
 )
 
-// Secret is a text that must not be printed. Reveal is the only way to it.
-type Secret struct{ text string }
+// Secret is a text that must not be printed. Reveal is the only way to it. Two secrets are compared by what Reveal returns.
+type Secret struct {
+	// text is behind a pointer because fmt reads unexported fields of a struct without asking for their Format method:
+	// of a pointer to a string it prints the address at most.
+	text *string
+}
 
 // NewSecret wraps a text.
-func NewSecret(text string) Secret { return Secret{text: text} }
+func NewSecret(text string) Secret { return Secret{text: &text} }
 
 // Reveal returns the text itself, for the one place that needs it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // IsSet says whether there is any text.
-func (s Secret) IsSet() bool { return s.text != "" }
+func (s Secret) IsSet() bool { return s.Reveal() != "" }
 
 // String hides the text.
 func (s Secret) String() string { return "***" }
