@@ -4,7 +4,6 @@ package retry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +44,9 @@ func (r Policy) Do(ctx context.Context, op func() error, again Again) (int, erro
 	started := time.Now()
 	pauses := &patient{ExponentialBackOff: r.pauses()}
 	retry := func() error {
+		if ctx.Err() != nil {
+			return backoff.Permanent(last) // it ended together with a pause
+		}
 		tries++
 		last = op()
 		if last == nil {
@@ -62,7 +64,7 @@ func (r Policy) Do(ctx context.Context, op func() error, again Again) (int, erro
 	case err == nil:
 		return tries, nil
 	case ctx.Err() != nil:
-		return tries, errors.Join(context.Cause(ctx), last)
+		return tries, fmt.Errorf("%w; the last try: %w", context.Cause(ctx), last)
 	case pauses.exhausted:
 		return tries, &UnavailableError{For: time.Since(started), Err: last}
 	}
