@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -67,7 +66,7 @@ func FuzzDuration(f *testing.F) {
 		if back, err := ParseDuration(formatDuration(got)); err != nil || back != got {
 			t.Fatalf("%q: %s reads as %v, %v", text, formatDuration(got), back, err)
 		}
-		if got > math.MaxInt64 || got < 0 {
+		if got < 0 {
 			t.Fatal(got)
 		}
 	})
@@ -155,7 +154,7 @@ func TestAgesThatAreRefused(t *testing.T) {
 		{[]string{"SYNUPKEEP_DELTA", "x"}, "run", []string{"SYNUPKEEP_DELTA"}, "not a duration"},
 	} {
 		problems := wantErrors(t, withToken(test.env...), strings.Fields(test.args), test.flags...)
-		if !strings.Contains(problems.Error(), test.says) {
+		if !strings.Contains(problems, test.says) {
 			t.Errorf("%s: %q does not say %q", test.args, problems, test.says)
 		}
 	}

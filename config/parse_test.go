@@ -45,7 +45,7 @@ func mustParse(t *testing.T, env map[string]string, args ...string) *Config {
 }
 
 // wantErrors parses and compares the flags of all problems, in their order.
-func wantErrors(t *testing.T, env map[string]string, args []string, flags ...string) Errors {
+func wantErrors(t *testing.T, env map[string]string, args []string, flags ...string) string {
 	t.Helper()
 	cfg, _, err := Parse(input(env, args...))
 	if cfg != nil {
@@ -62,7 +62,7 @@ func wantErrors(t *testing.T, env map[string]string, args []string, flags ...str
 	if diff := cmp.Diff(flags, got); diff != "" {
 		t.Errorf("%q: (-want +got)\n%s%v", args, diff, err)
 	}
-	return problems
+	return problems.Error()
 }
 
 func withToken(more ...string) map[string]string {
@@ -305,7 +305,7 @@ func TestNothingIsGuessed(t *testing.T) {
 	wantErrors(t, nil, []string{"run"}, "argument 1", "argument 2", "--delta")
 	problems := wantErrors(t, withToken(), []string{"run", "--history-delta", "30d", "--skip", "previews"}, "--delta")
 	for _, part := range []string{"local-media, remote-media", "SYNUPKEEP_DELTA", "--before", "--local-media-delta, --remote-media-delta"} {
-		if !strings.Contains(problems.Error(), part) {
+		if !strings.Contains(problems, part) {
 			t.Errorf("%q does not name %s", problems, part)
 		}
 	}

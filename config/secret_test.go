@@ -71,7 +71,7 @@ func TestTheDriversVariablesAndPassFileAreHonoured(t *testing.T) {
 	}
 	t.Setenv("PGPORT", "many")
 	problems := wantErrors(t, map[string]string{"PGHOST": "h", tokenVariable: token}, nil, "the PG* variables")
-	if !strings.Contains(problems.Error(), "its port") {
+	if !strings.Contains(problems, "its port") {
 		t.Error(problems)
 	}
 }
@@ -105,7 +105,7 @@ func TestTokenSources(t *testing.T) {
 		t.Errorf("argument 2 does not win over the environment: %+v", cfg.Token)
 	}
 	problems := wantErrors(t, env, []string{conn, token, "--token-file", good}, "--token-file")
-	if !strings.Contains(problems.Error(), "argument 2") {
+	if !strings.Contains(problems, "argument 2") {
 		t.Errorf("%q does not name both sources", problems)
 	}
 	if cfg := mustParse(t, env, "--token-file", file("open", token, 0o644)); len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "chmod") {
@@ -120,7 +120,7 @@ func TestTokenSources(t *testing.T) {
 		file("empty", "\n", 0o600), file("words", "SECRETWORD two", 0o600), file("long", strings.Repeat("SECRETWORD", 1000), 0o600),
 	} {
 		problems := wantErrors(t, env, []string{"--token-file", bad}, "--token-file")
-		if strings.Contains(problems.Error(), "SECRETWORD") {
+		if strings.Contains(problems, "SECRETWORD") {
 			t.Errorf("the content shows in %v", problems)
 		}
 	}
