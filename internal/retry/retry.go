@@ -45,7 +45,7 @@ func (r Policy) Do(ctx context.Context, op func() error, again Again) (int, erro
 	pauses := &patient{ExponentialBackOff: r.pauses()}
 	retry := func() error {
 		if ctx.Err() != nil {
-			return backoff.Permanent(last) // it ended together with a pause
+			return backoff.Permanent(ctx.Err()) // it ended together with a pause
 		}
 		tries++
 		last = op()
@@ -63,6 +63,8 @@ func (r Policy) Do(ctx context.Context, op func() error, again Again) (int, erro
 	switch {
 	case err == nil:
 		return tries, nil
+	case last == nil:
+		return tries, context.Cause(ctx)
 	case ctx.Err() != nil:
 		return tries, fmt.Errorf("%w; the last try: %w", context.Cause(ctx), last)
 	case pauses.exhausted:

@@ -164,6 +164,27 @@ func TestDeadContextMeansNoCall(t *testing.T) {
 	}
 }
 
+// endsSoon is a context that ends between the first look at it and the second.
+type endsSoon struct {
+	context.Context
+	looks int
+}
+
+func (c *endsSoon) Err() error {
+	if c.looks++; c.looks == 1 {
+		return nil
+	}
+	return context.Canceled
+}
+
+func TestContextThatEndsBeforeTheFirstCallIsNoSuccess(t *testing.T) {
+	called := false
+	tries, err := retry.Policy{For: time.Hour}.Do(&endsSoon{Context: t.Context()}, func() error { called = true; return nil }, always)
+	if called || tries != 0 || err == nil {
+		t.Errorf("called: %v, %d tries, error %v", called, tries, err)
+	}
+}
+
 func TestEndOfTheContextEndsAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
