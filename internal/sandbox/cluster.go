@@ -240,20 +240,11 @@ func (c *cluster) startOnPort(ctx context.Context) error {
 		return len(lines) >= 8 && strings.TrimSpace(lines[7]) == "ready", nil
 	})
 	if err != nil {
-		if !proc.ended() {
-			err = errors.Join(err, proc.stop(stoppedContext(), syscall.SIGQUIT))
-		}
+		proc.end(syscall.SIGQUIT)
 		return err
 	}
 	c.proc = proc
 	return nil
-}
-
-// stoppedContext makes process.stop kill at once.
-func stoppedContext() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 func (c *cluster) running() bool { return c.proc != nil && !c.proc.ended() }

@@ -18,7 +18,7 @@ const templateVersion = "1"
 
 // create makes the sandbox anew in its directory: cluster, roles with fresh passwords, media store, admin.
 func (s *Server) create(ctx context.Context, serverName string) error {
-	for _, name := range []string{s.statePath(), s.cluster.data, s.MediaStore(), s.snapshotDir()} {
+	for _, name := range []string{s.statePath(), s.cluster.data, s.MediaStore(), s.snapshotDir(), s.seedMarker()} {
 		if err := os.RemoveAll(name); err != nil {
 			return err
 		}

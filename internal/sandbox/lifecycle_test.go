@@ -282,7 +282,7 @@ func publicCache(t *testing.T, owner int) string {
 		}
 		from = filepath.Join(base, "synupkeep-sandbox")
 	}
-	dir, err := os.MkdirTemp("/tmp", "cache-")
+	dir, err := os.MkdirTemp("/tmp", "cache-") //nolint:usetesting // others cannot pass the parent of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

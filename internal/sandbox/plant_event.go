@@ -15,12 +15,12 @@ import (
 type Place int
 
 const (
-	// Extremity: received from the network or a user, and the end of a branch; those of its previous events that were
+	// Extremity is received from the network or a user, and the end of a branch; those of its previous events that were
 	// forward extremities are so no longer.
 	Extremity Place = iota
-	// SoftFailed: received, kept, shown to nobody and not a forward extremity.
+	// SoftFailed is received, kept, shown to nobody and not a forward extremity.
 	SoftFailed
-	// Backfilled: fetched from another server as history: negative stream ordering, not a forward extremity.
+	// Backfilled is fetched from another server as history: negative stream ordering, not a forward extremity.
 	Backfilled
 )
 

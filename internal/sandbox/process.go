@@ -80,6 +80,13 @@ func (p *process) stop(ctx context.Context, sig syscall.Signal) error {
 	return nil
 }
 
+// end signals the child and waits for its end, however long that takes.
+func (p *process) end(sig syscall.Signal) {
+	if p.cmd.Process.Signal(sig) == nil {
+		<-p.done
+	}
+}
+
 // logTail is the end of what the child wrote to its log, for errors.
 func (p *process) logTail() string {
 	f, err := os.Open(p.logPath)

@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"bytes"
-
 	"testing"
 
 	"synupkeep/internal/sandbox"

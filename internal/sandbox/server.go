@@ -75,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		http: &http.Client{Transport: &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64}},
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("sandbox: %w", err), s.Stop())
+		return nil, errors.Join(fmt.Errorf("sandbox: %w", err), s.Stop()) //nolint:contextcheck // ctx may have ended
 	}
 	return s, nil
 }
@@ -148,7 +148,13 @@ func (s *Server) takeDir(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Second, errors.New("a sandbox runs in this directory: stop it first"))
 	defer cancel()
-	s.lock, err = lockFile(ctx, filepath.Join(s.dir, "lock"))
+	if s.lock, err = lockFile(ctx, filepath.Join(s.dir, "lock")); err != nil {
+		return err
+	}
+	if err := s.lock.Truncate(0); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.lock, os.Getpid())
 	return err
 }
 

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -161,7 +160,8 @@ func (s *Server) startSynapseOnPort(ctx context.Context) error {
 	err = s.awaitSynapse(ctx, proc)
 	if err != nil {
 		if !proc.ended() {
-			err = errors.Join(err, fmt.Errorf("%s", proc.logTail()), proc.stop(stoppedContext(), syscall.SIGKILL))
+			err = fmt.Errorf("%w\n%s", err, proc.logTail())
+			proc.end(syscall.SIGKILL)
 		}
 		return err
 	}

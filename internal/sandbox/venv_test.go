@@ -216,7 +216,7 @@ func publicEnvironment(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("/tmp", "cache-")
+	dir, err := os.MkdirTemp("/tmp", "cache-") //nolint:usetesting // others cannot pass the parent of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
