@@ -65,23 +65,35 @@ func (s *Store) removeContent(loc Location, done *Removed) error {
 // removeThumbnails empties the thumbnail directory, which belongs to this media alone. It is read flat: nothing that
 // Synapse makes has a directory in it.
 func (s *Store) removeThumbnails(ctx context.Context, loc Location, done *Removed) error {
-	chain, err := s.descend(loc.thumbnails, loc.parts)
+	dirs, name := loc.parts[:len(loc.parts)-1], loc.parts[len(loc.parts)-1]
+	chain, err := s.descend(loc.thumbnails, dirs)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	own, err := chain[len(chain)-1].open(name)
+	switch {
+	case err == nil:
+		chain = append(chain, own)
+		err = own.empty(ctx, done)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
 	defer ascend(chain)
-	if err := chain[len(chain)-1].empty(ctx, done); err != nil {
+	if err != nil {
 		return err
 	}
-	return prune(chain, 2)
+	return prune(chain, len(chain)-len(dirs))
 }
 
 // empty unlinks every file in d. After the first error it goes on with the others, unless ctx is done.
 func (d directory) empty(ctx context.Context, done *Removed) error {
 	list, err := d.root.Open(".")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return failed("read", d.rel, d, err)
 	}
@@ -89,7 +101,7 @@ func (d directory) empty(ctx context.Context, done *Removed) error {
 	var first error
 	for {
 		names, err := list.Readdirnames(256)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) { // the latter when it was removed meanwhile
 			return first
 		}
 		if err != nil {
@@ -134,16 +146,15 @@ func (d directory) unlink(name string, done *Removed) (found bool, err error) {
 }
 
 // prune removes the last directories of the chain, deepest first, as far as they are empty. An upload into the same
-// directory at this very moment may fail once; Synapse's own clean-up of previews has the same race. One that is gone,
-// not empty, or a mount point stays as it is.
+// directory at this very moment may fail once; Synapse's own clean-up of previews has the same race. One that is not
+// empty, or a mount point, ends it.
 func prune(chain []directory, most int) error {
 	for i := len(chain) - 1; i >= len(chain)-most; i-- {
 		parent, name := chain[i-1], chain[i].rel[len(chain[i-1].rel)+1:]
 		err := parent.root.Remove(name)
 		switch {
-		case err == nil:
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST),
-			errors.Is(err, unix.EBUSY):
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):
 			return nil
 		default:
 			return failed("remove the empty directory", chain[i].rel, parent, err)

@@ -23,6 +23,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Store is an open media store. It is safe for use by several goroutines.
@@ -217,7 +219,7 @@ func (d directory) open(name string) (directory, error) {
 	}
 	opened, err := next.root.Stat(".")
 	if err == nil && !os.SameFile(seen, opened) {
-		err = errors.New("it was replaced while it was opened: try again")
+		err = fmt.Errorf("it was replaced while it was opened: %w", unix.EAGAIN)
 	}
 	if err != nil {
 		_ = next.root.Close() // the error above tells more
