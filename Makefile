@@ -1,0 +1,51 @@
+# synupkeep: make help lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+GO ?= go
+SANDBOX_DIR ?= .sandbox
+LINT := bin/golangci-lint
+
+# The race detector needs a C compiler. Without one the tests run all the same, and say so.
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+
+.PHONY: help build demo demo-down test test-go lint fmt bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the program, static, as bin/synupkeep
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/synupkeep .
+
+bin/sandbox: FORCE
+	@$(GO) build -o $@ ./internal/sandbox/cmd/sandbox
+
+demo: build bin/sandbox ## a real Synapse, seeded; synupkeep cleans it twice and reports
+	@./scripts/demo "$(SANDBOX_DIR)"
+
+demo-down: bin/sandbox ## stop what the demo left running
+	@bin/sandbox down --dir "$(SANDBOX_DIR)"
+
+test: lint test-go ## formatting, linter and every test, on a real Synapse that they start themselves
+
+test-go:
+	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
+	$(GO) test $(RACE) -shuffle=on -timeout 20m ./...
+
+lint: $(LINT) ## formatting and linter
+	$(LINT) fmt --diff
+	$(LINT) run
+	$(GO) mod tidy -diff
+
+fmt: $(LINT) ## format everything
+	$(LINT) fmt
+
+$(LINT): tools/go.mod tools/go.sum
+	$(GO) build -modfile=tools/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bench: ## compare with baselines in the same run, print the ratios (some 20 minutes)
+	$(GO) run ./internal/bench $(BENCHFLAGS) | tee bench.txt
+
+clean: ## what was built; the sandbox's cache stays
+	rm -rf bin bench.txt
+
+FORCE:
