@@ -212,8 +212,6 @@ func FuzzConnectionString(f *testing.F) {
 		if strings.Contains(before+after, "XYZZY") {
 			return
 		}
-		for _, form := range append(connectionForms(password), before+password+after) {
-			checkConnection(t, form, "XYZZY")
-		}
+		checkConnection(t, before+password+after, "XYZZY")
 	})
 }
