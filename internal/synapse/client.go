@@ -25,6 +25,7 @@ type TokenSource interface {
 // Client calls the admin API of one server. It makes each call once: whether to try again is for the caller to know.
 type Client struct {
 	base  string
+	shown string // base as errors name it
 	http  *http.Client
 	token TokenSource
 	renew sync.Mutex
@@ -34,6 +35,8 @@ type Client struct {
 // needs longer is in trouble.
 const callTimeout = 30 * time.Second
 
+var errNoAnswer = fmt.Errorf("no answer within %v", callTimeout)
+
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
@@ -41,11 +44,34 @@ const maxAnswer = 1 << 20
 func NewClient(base string, token TokenSource) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 8
+	transport.Proxy = proxy
+	base = strings.TrimRight(base, "/")
 	return &Client{
-		base:  strings.TrimRight(base, "/"),
+		base:  base,
+		shown: withoutUser(base),
 		http:  &http.Client{Transport: transport, CheckRedirect: noRedirect},
 		token: token,
 	}
+}
+
+// proxy is the proxy that the environment names. Of one that cannot be used net/http would show all, its password
+// included.
+func proxy(req *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(req)
+	if err != nil {
+		return nil, errors.New("HTTP_PROXY or HTTPS_PROXY is not a URL")
+	}
+	return u, nil
+}
+
+// withoutUser drops what may be a password from a URL.
+func withoutUser(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return "the API's address, which is not a URL"
+	}
+	u.User = nil
+	return u.String()
 }
 
 // noRedirect keeps the token with the server it was given for.
@@ -59,11 +85,12 @@ func (c *Client) ServerVersion(ctx context.Context) (string, error) {
 	var answer struct {
 		ServerVersion string `json:"server_version"`
 	}
-	if err := c.call(ctx, http.MethodGet, "/_synapse/admin/v1/server_version", nil, &answer); err != nil {
+	const path = "/_synapse/admin/v1/server_version"
+	if err := c.call(ctx, http.MethodGet, path, nil, &answer); err != nil {
 		return "", err
 	}
 	if answer.ServerVersion == "" {
-		return "", errors.New("the answer holds no server_version: this is not a Synapse")
+		return "", c.foreign(http.MethodGet, path)
 	}
 	return answer.ServerVersion, nil
 }
@@ -95,7 +122,7 @@ func (c *Client) StartPurge(ctx context.Context, roomID, upToEventID string) (st
 		return "", err
 	}
 	if answer.PurgeID == "" {
-		return "", errors.New("the answer holds no purge_id")
+		return "", c.foreign(http.MethodPost, path)
 	}
 	return answer.PurgeID, nil
 }
@@ -114,12 +141,22 @@ const (
 	PurgeFailed   = "failed"
 )
 
-// PurgeStatus asks how far a purge is. A purge that the server does not know (any more) is a 404, see [IsNotFound].
+// PurgeStatus asks how far a purge is. A purge that the server does not know (any more) is an error of class [NotFound].
 func (c *Client) PurgeStatus(ctx context.Context, purgeID string) (PurgeState, error) {
 	var state PurgeState
 	path := "/_synapse/admin/v1/purge_history_status/" + url.PathEscape(purgeID)
-	err := c.call(ctx, http.MethodGet, path, nil, &state)
-	return state, err
+	if err := c.call(ctx, http.MethodGet, path, nil, &state); err != nil {
+		return PurgeState{}, err
+	}
+	if state.Status == "" {
+		return PurgeState{}, c.foreign(http.MethodGet, path)
+	}
+	return state, nil
+}
+
+// foreign is the error of an answer that is JSON and not what Synapse says.
+func (c *Client) foreign(method, path string) error {
+	return &Error{Method: method, URL: c.shown + path, Status: http.StatusOK, Foreign: true}
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
@@ -143,7 +180,7 @@ func (c *Client) renewed(used string) bool {
 }
 
 func (c *Client) once(ctx context.Context, token, method, path string, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var content io.Reader
 	if body != nil {
@@ -153,28 +190,41 @@ func (c *Client) once(ctx context.Context, token, method, path string, body, ans
 		}
 		content = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	req, err := http.NewRequestWithContext(bounded, method, c.base+path, content)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, c.base+path, err)
+		return fmt.Errorf("%s %s: no request can be made of this address", method, c.shown+path) // err shows all of it
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("User-Agent", "synupkeep")
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return &TransportError{Method: method, URL: c.base + path, Err: unwrapURL(err)}
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return &TransportError{Method: method, URL: c.base + path, Err: err}
-	}
-	if resp.StatusCode != http.StatusOK {
-		return newError(method, c.base+path, resp, text)
+	status, header, text, err := c.exchange(req)
+	switch {
+	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		return &TransportError{Method: method, URL: c.shown + path, Err: errNoAnswer}
+	case err != nil:
+		return &TransportError{Method: method, URL: c.shown + path, Err: unwrapURL(err)}
+	case status != http.StatusOK:
+		refused := newError(method, c.shown+path, status, header, text)
+		if token != "" {
+			refused.Message = strings.ReplaceAll(refused.Message, token, "***")
+		}
+		return refused
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return &Error{Method: method, URL: c.base + path, Status: resp.StatusCode, Foreign: true}
+		return c.foreign(method, path)
 	}
 	return nil
+}
+
+// exchange sends a request and reads the answer up to maxAnswer bytes: a longer one is none of Synapse's, and its torn
+// end makes it no JSON.
+func (c *Client) exchange(req *http.Request) (status int, header http.Header, text []byte, err error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return resp.StatusCode, resp.Header, text, err
 }
 
 // unwrapURL drops the method and URL that net/http puts before its errors: ours name them already.

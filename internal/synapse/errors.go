@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"synupkeep/internal/retry"
 )
@@ -27,7 +29,7 @@ func (e *Error) Error() string {
 	text := fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status))
 	switch {
 	case e.Foreign && e.Status == http.StatusOK:
-		text += ", but the answer is not JSON"
+		text += ", but the answer is not Synapse's"
 	case e.Foreign:
 		text += ", not from Synapse (a reverse proxy?)"
 	case e.Code != "":
@@ -46,8 +48,8 @@ func (e *TransportError) Error() string { return fmt.Sprintf("%s %s: %v", e.Meth
 
 func (e *TransportError) Unwrap() error { return e.Err }
 
-func newError(method, url string, resp *http.Response, text []byte) *Error {
-	e := &Error{Method: method, URL: url, Status: resp.StatusCode}
+func newError(method, url string, status int, header http.Header, text []byte) *Error {
+	e := &Error{Method: method, URL: url, Status: status}
 	var body struct {
 		Code         string  `json:"errcode"`
 		Message      string  `json:"error"`
@@ -55,13 +57,56 @@ func newError(method, url string, resp *http.Response, text []byte) *Error {
 	}
 	if err := json.Unmarshal(text, &body); err != nil || body.Code == "" {
 		e.Foreign = true
+		body.Message, body.RetryAfterMS = "", 0
 	}
-	e.Code, e.Message = body.Code, body.Message
-	e.RetryAfter = time.Duration(body.RetryAfterMS) * time.Millisecond
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		e.RetryAfter = time.Duration(seconds) * time.Second
+	e.Code, e.Message = oneLine(body.Code, 60), oneLine(body.Message, 500)
+	e.RetryAfter = seconds(body.RetryAfterMS / 1000)
+	if asked := retryAfter(header); asked > 0 {
+		e.RetryAfter = asked
 	}
 	return e
+}
+
+// longestPause bounds what a server may ask for, so that no number in an answer overflows.
+const longestPause = 24 * time.Hour
+
+func seconds(s float64) time.Duration {
+	if s >= longestPause.Seconds() {
+		return longestPause
+	}
+	return max(0, time.Duration(s*float64(time.Second)))
+}
+
+// retryAfter reads Retry-After: seconds, or a date, which is compared with the server's own clock where it tells it.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if s, err := strconv.ParseFloat(text, 64); err == nil && s > 0 {
+		return seconds(s)
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return seconds(at.Sub(now).Seconds())
+}
+
+// oneLine makes a text from elsewhere fit for a line of ours, of at most so many characters.
+func oneLine(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > most {
+		return string(runes[:most]) + "..."
+	}
+	return string(runes)
 }
 
 // Class says what an error of this package means for the caller.
@@ -79,6 +124,8 @@ const (
 	Unauthorized
 	// NotFound: the thing named is not there.
 	NotFound
+	// Misrouted: the call never came to Synapse's admin API, so that others will not either.
+	Misrouted
 )
 
 // Classify sorts an error of a call.
@@ -91,17 +138,17 @@ func Classify(err error) Class {
 		}
 		return Permanent
 	}
-	switch refused.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	switch {
+	case refused.Status == http.StatusUnauthorized, refused.Status == http.StatusForbidden:
 		return Unauthorized
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return Unavailable
-	case http.StatusInternalServerError:
+	case refused.Status == http.StatusInternalServerError:
 		return Hiccup
-	case http.StatusNotFound:
-		if refused.Code == "M_NOT_FOUND" {
-			return NotFound
-		}
+	case refused.Status == http.StatusTooManyRequests, refused.Status > http.StatusNotImplemented: // 52x are a proxy's, too
+		return Unavailable
+	case refused.Foreign, refused.Code == "M_UNRECOGNIZED":
+		return Misrouted
+	case refused.Code == "M_NOT_FOUND":
+		return NotFound
 	}
 	return Permanent
 }
@@ -116,17 +163,18 @@ func Again() retry.Again {
 		case Hiccup:
 			hiccups++
 			return hiccups == 1, 0
-		case Permanent, Unauthorized, NotFound:
+		case Permanent, Unauthorized, NotFound, Misrouted:
 		}
 		return false, 0
 	}
 }
 
-// IsAmbiguous says whether the server may have acted on a call all the same: no answer came, or a proxy gave up on it.
+// IsAmbiguous says whether the server may have acted on a call all the same: no answer came, a proxy gave up on it, or
+// what came with a 200 was not the answer.
 func IsAmbiguous(err error) bool {
 	var refused *Error
 	if errors.As(err, &refused) {
-		return refused.Status >= http.StatusInternalServerError
+		return refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusOK
 	}
 	var lost *TransportError
 	return errors.As(err, &lost)
@@ -144,22 +192,34 @@ func RetryAfter(err error) time.Duration {
 // Advice says what an operator can do about an error of a call; it is empty when there is nothing to say.
 func Advice(err error) string {
 	var refused *Error
-	if !errors.As(err, &refused) {
+	var lost *TransportError
+	switch {
+	case errors.As(err, &refused):
+		return refused.advice()
+	case errors.As(err, &lost):
 		return "Is Synapse running, and is --api-url the address of a listener with the client resource?"
 	}
+	return ""
+}
+
+func (e *Error) advice() string {
 	switch {
-	case refused.Status == http.StatusUnauthorized:
+	case e.Status >= http.StatusMultipleChoices && e.Status < http.StatusBadRequest:
+		return "The address redirects elsewhere, perhaps from http to https: give --api-url the address that it leads to."
+	case e.Foreign && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound):
+		return "A reverse proxy answers there and does not pass /_synapse/admin on: give --api-url the address of Synapse itself."
+	case e.Foreign && e.Status > http.StatusNotImplemented:
+		return "A reverse proxy answers and does not reach Synapse: is Synapse running?"
+	case e.Foreign:
+		return "Something other than Synapse answers at --api-url."
+	case e.Code == "M_UNRECOGNIZED":
+		return "This process of Synapse does not serve the admin API: give --api-url the address of the main process."
+	case e.Status == http.StatusUnauthorized:
 		return "Give the access token of a server admin. Tokens of the Matrix Authentication Service expire after minutes: " +
 			"give --token-file with a file that is kept fresh, or a compatibility token that does not expire, made with the scope urn:synapse:admin:*."
-	case refused.Status == http.StatusForbidden:
+	case e.Status == http.StatusForbidden:
 		return "The token is not an admin's. Make its user one (PUT /_synapse/admin/v1/users/<user>/admin); " +
 			"with the Matrix Authentication Service the token needs the scope urn:synapse:admin:*."
-	case refused.Status == http.StatusNotFound && refused.Foreign:
-		return "A reverse proxy answers there and does not pass /_synapse/admin on: give --api-url the address of Synapse itself."
-	case refused.Status == http.StatusNotFound && refused.Code == "M_UNRECOGNIZED":
-		return "This process of Synapse does not serve the admin API: give --api-url the address of the main process."
-	case refused.Foreign:
-		return "Something other than Synapse answers at --api-url."
 	}
 	return ""
 }

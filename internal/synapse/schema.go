@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -52,6 +53,10 @@ func ReadFeatures(ctx context.Context, db Querier) (Features, error) {
 		return f, ErrNotSynapse
 	}
 	if err := db.QueryRow(ctx, `SELECT version FROM schema_version`).Scan(&f.SchemaVersion); err != nil {
+		var refused interface{ SQLState() string }
+		if errors.As(err, &refused) && refused.SQLState() == "42501" {
+			return f, fmt.Errorf("%w: SELECT on schema_version", ErrNoPrivilege)
+		}
 		return f, fmt.Errorf("read schema_version: %w", err)
 	}
 	if f.SchemaVersion < oldestSchema {
@@ -130,6 +135,7 @@ func requireColumns(ctx context.Context, db Querier) error {
 		}
 	}
 	if len(missing) > 0 {
+		slices.Sort(missing)
 		return fmt.Errorf("%w: it lacks %s", ErrOldSchema, strings.Join(missing, ", "))
 	}
 	return nil
@@ -154,6 +160,7 @@ func CheckPrivileges(ctx context.Context, db Querier) error {
 		}
 	}
 	if len(lacking) > 0 {
+		slices.Sort(lacking)
 		return fmt.Errorf("%w: %s", ErrNoPrivilege, strings.Join(lacking, ", "))
 	}
 	return nil

@@ -36,8 +36,9 @@ func (t Task) Running() bool { return t.Status == "active" || t.Status == "sched
 func (t Task) DeletesRoom() bool { return t.Action != "purge_history" }
 
 // due holds for tasks that take up a slot, or will as soon as one is free. Deletions of forgotten rooms can be
-// scheduled months ahead.
-const due = `status IN ('active', 'scheduled') AND timestamp <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1000`
+// scheduled months ahead. A minute is for clocks of server and database that differ.
+const due = `(status = 'active' OR status = 'scheduled'
+	AND timestamp <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 60000)`
 
 // Due counts the tasks that take up the server's slots or wait for them.
 func (t Tasks) Due(ctx context.Context) (int, error) {
@@ -57,11 +58,11 @@ func (t Tasks) OfRoom(ctx context.Context, roomID string) (task Task, ok bool, e
 		AND action IN ('purge_history', 'purge_room', 'shutdown_and_purge_room') ORDER BY action DESC LIMIT 1`, roomID)
 }
 
-// SinceIn returns the newest purge of a room that was asked for at since (the database's clock) or later, whatever has
-// become of it.
+// SinceIn returns the newest purge of a room that is under way, or was asked for at since (the database's clock) or
+// later, whatever has become of it.
 func (t Tasks) SinceIn(ctx context.Context, roomID string, since time.Time) (task Task, ok bool, err error) {
-	return t.one(ctx, "of room "+roomID, `action = 'purge_history' AND resource_id = $1 AND timestamp >= $2
-		ORDER BY timestamp DESC LIMIT 1`, roomID, since.UnixMilli())
+	return t.one(ctx, "of room "+roomID, `action = 'purge_history' AND resource_id = $1
+		AND (timestamp >= $2 OR status IN ('active', 'scheduled')) ORDER BY timestamp DESC LIMIT 1`, roomID, since.UnixMilli())
 }
 
 // ByID returns a task; ok is false when the server has forgotten it (it keeps them for 7 days).
