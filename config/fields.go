@@ -207,7 +207,7 @@ func (r *reader) globs(name string, rule globRule) []string {
 			problem = "is not a glob"
 		}
 		if problem != "" {
-			r.problem(source, glob, problem, "a text with * (any characters but /), ? (one), [a-z] (one of these), \\ before one of them itself")
+			r.problem(source, glob, problem, "a text with * (any characters), ? (one), [a-z] (one of these), \\ before one of them itself")
 			continue
 		}
 		globs = append(globs, glob)

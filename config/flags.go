@@ -89,6 +89,7 @@ func paceFlags() []flagSpec {
 	return []flagSpec{
 		{name: "purge-concurrency", fallback: "3", usage: "`NUMBER` of purges at once, 1 to 5"},
 		{name: "purge-rate", fallback: "0", usage: "`NUMBER` of purges begun a minute at most, 0 for no limit"},
+		{name: "retry-for", fallback: "120", usage: "`DURATION` for which a server that does not answer is waited for"},
 		{name: "purge-timeout", fallback: "1h", usage: "`DURATION` after which a purge is not waited for any longer"},
 		{name: "gap-grace", fallback: "72h", usage: "`DURATION` for which a room with a young gap in its history waits"},
 		{name: "report-hold", fallback: "14d", usage: "`DURATION` for which an abuse report keeps the reported event"},

@@ -58,7 +58,7 @@ func Parse(in Input) (*Config, Command, error) {
 }
 
 func (r *reader) config(a arrangement) *Config {
-	cfg := &Config{RetryFor: retryFor}
+	cfg := &Config{}
 	r.readPostgres(cfg, a.positionals)
 	r.readToken(cfg, a.positionals)
 	cfg.APIURL = r.apiURL()
@@ -69,6 +69,7 @@ func (r *reader) config(a arrangement) *Config {
 	r.readHistory(cfg)
 	r.readMedia(cfg)
 
+	cfg.RetryFor = r.duration("retry-for", retryFor, 0)
 	cfg.Level = r.level()
 	cfg.LogFormat = r.oneOf("log-format", logging.Text, logging.Text, logging.JSON)
 	cfg.Quiet = r.truth("quiet")

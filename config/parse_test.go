@@ -103,7 +103,7 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 		"local-media-delta": "50d", "remote-media-delta": "60d", "preview-delta": "70d", "only": "history,previews",
 		"skip": "previews", "room": "!a/b:hs", "not-room": "#never:hs", "keep-user": "@*:hs", "keep-media": "abc*",
 		"keep-type": "image/*", "remote-dead": "delete", "purge-concurrency": "5", "purge-rate": "1.5", "purge-timeout": "2h",
-		"gap-grace": "1d", "report-hold": "1w", "delete-concurrency": "64", "batch-size": "10000", "limit-rooms": "7",
+		"gap-grace": "1d", "report-hold": "1w", "retry-for": "3h", "delete-concurrency": "64", "batch-size": "10000", "limit-rooms": "7",
 		"limit-media": "8", "logging-level": "trace", "log-format": "json", "quiet": "true", "json": "true", "report": "r.json",
 	}
 	env, args := withToken(), []string{"run"}
@@ -141,7 +141,7 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 				KeepUsers: []string{"@*:hs"}, KeepMedia: []string{"abc*"}, KeepTypes: []string{"image/*"},
 				DeleteConcurrency: 64, BatchSize: 10000, Limit: 8, DeleteOfDeadServers: true,
 			},
-			RetryFor: 2 * time.Minute, Level: logging.LevelTrace, LogFormat: "json", Quiet: true, JSON: true, Report: "r.json",
+			RetryFor: 3 * time.Hour, Level: logging.LevelTrace, LogFormat: "json", Quiet: true, JSON: true, Report: "r.json",
 		}
 		cfg.Warnings, cfg.origins, cfg.hidden = nil, nil, nil
 		if diff := cmp.Diff(want, cfg, everyField()); diff != "" {

@@ -1,7 +1,7 @@
 package stages
 
 import (
-	"regexp"
+	"path"
 	"strings"
 
 	"synupkeep/internal/item"
@@ -37,27 +37,29 @@ func (p *Protect) Do(m item.Media) (out item.Outcome, ok bool) {
 	return out, true
 }
 
-// Globs are patterns in which * stands for anything and ? for one character.
-type Globs struct{ all []*regexp.Regexp }
+// Globs are patterns as of path.Match, but in which * and ? also stand for a slash.
+type Globs struct{ patterns []string }
 
-// NewGlobs compiles patterns.
+// NewGlobs takes patterns that path.Match accepts.
 func NewGlobs(patterns []string) *Globs {
 	g := &Globs{}
 	for _, pattern := range patterns {
-		quoted := regexp.QuoteMeta(pattern)
-		quoted = strings.ReplaceAll(strings.ReplaceAll(quoted, `\*`, `.*`), `\?`, `.`)
-		g.all = append(g.all, regexp.MustCompile(`(?s)\A`+quoted+`\z`))
+		g.patterns = append(g.patterns, unslash(pattern))
 	}
 	return g
 }
 
-// Match says whether any of the patterns matches the whole of text. None matches nothing.
+// unslash makes the slash an ordinary character for path.Match. User ids may hold one.
+func unslash(text string) string { return strings.ReplaceAll(text, "/", "\x00") }
+
+// Match says whether any of the patterns matches the whole of text. None matches nothing; what is no pattern matches
+// everything, since what the admin meant to keep must not go.
 func (g *Globs) Match(text string) bool {
 	if g == nil {
 		return false
 	}
-	for _, re := range g.all {
-		if re.MatchString(text) {
+	for _, pattern := range g.patterns {
+		if ok, err := path.Match(pattern, unslash(text)); ok || err != nil {
 			return true
 		}
 	}

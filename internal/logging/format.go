@@ -38,7 +38,6 @@ func (f *formatter) Format(entry *logrus.Entry) ([]byte, error) {
 	return f.textLine(entry, level), nil
 }
 
-//nolint:forbidigo // the levels are constants, nothing is logged here
 func levelOf(entry *logrus.Entry) Level {
 	if mark, ok := entry.Data[markKey].(Level); ok {
 		return mark
