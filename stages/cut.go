@@ -85,10 +85,11 @@ func (c *Cutter) terms() []term {
 func (c *Cutter) query() string {
 	var limits []string
 	for i, t := range c.terms() {
+		depth := "(" + t.sql + ")"
 		if slices.Contains(c.without, t.reason) {
-			continue
+			depth = "CASE WHEN FALSE THEN " + depth + " END" // its parameters keep their types
 		}
-		limits = append(limits, fmt.Sprintf("SELECT %d AS rank, '%s' AS reason, (%s) AS t", i, t.reason, t.sql))
+		limits = append(limits, fmt.Sprintf("SELECT %d AS rank, '%s' AS reason, %s AS t", i, t.reason, depth))
 	}
 	return `
 	WITH ext AS MATERIALIZED (
@@ -137,15 +138,15 @@ type found struct {
 
 // Take looks at one room now. The caller purges within freshness or takes the cut anew.
 func (c *Cutter) Take(ctx context.Context, roomID string) (Verdict, error) {
-	at := time.Now()
+	var at time.Time // of the older one of the two things that a cut is made of
 	var f found
 	_, err := c.Retry.Do(ctx, func() error {
-		at = time.Now()
-		redaction, report, err := c.Holds.Of(ctx, roomID)
+		held, err := c.Holds.Of(ctx, roomID)
 		if err != nil {
 			return err
 		}
-		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), redaction, report, c.Now.UnixMilli()).
+		at = held.At
+		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), held.Redaction, held.Report, c.Now.UnixMilli()).
 			Scan(&f.reason, &f.depth, &f.hasExtremities, &f.eventID, &f.messages, &f.oldest, &f.state, &f.newestGap, &f.partial)
 	}, postgres.Again)
 	if err != nil {
