@@ -59,7 +59,6 @@ func ParseLevel(text string) (Level, error) {
 
 // logrus is the level at which logrus must be for entries of l to reach the formatter, which then drops those of the
 // same logrus level that are less important.
-//
 func (l Level) logrus() logrus.Level {
 	switch l {
 	case LevelCritical, LevelError:
