@@ -186,29 +186,20 @@ func (e anyEvent) holdsReport(w *world) bool {
 // mayBeKept checks the reason why a room is not purged.
 func (s shape) mayBeKept(rt *rapid.T, w *world, v Verdict) {
 	cut := s.cut(w)
-	deletable := func(e anyEvent) bool { return !e.outlier && !e.state && e.depth < cut }
-	anything := slices.ContainsFunc(s, deletable)
-	switch v.Reason {
-	case item.NoExtremity:
-		if slices.ContainsFunc(s, func(e anyEvent) bool { return e.extremity }) {
-			rt.Fatal("there is an extremity")
-		}
-	case item.NoEventAtTheCut:
-		if slices.ContainsFunc(s, func(e anyEvent) bool { return e.depth == cut && !e.rejected }) {
-			rt.Fatal("there is an event at the cut")
-		}
-	case item.Gap:
-		if !slices.ContainsFunc(s, func(e anyEvent) bool { return e.gap && e.depth >= cut }) {
-			rt.Fatal("there is no gap above the cut")
-		}
-	case item.NotYetWorthIt:
-		rt.Fatal("the room has no current state")
-	case item.NothingToPurge, item.StateExtremity, item.NewestEvent, item.Redaction, item.Reported:
-		if anything {
-			rt.Fatalf("%s, but there is something to purge below %d", v.Reason, cut)
-		}
-	default:
-		rt.Fatalf("kept for %q", v.Reason)
+	some := func(f func(anyEvent) bool) bool { return slices.ContainsFunc(s, f) }
+	held := func() bool { return !some(func(e anyEvent) bool { return !e.outlier && !e.state && e.depth < cut }) }
+	right, known := map[item.Reason]func() bool{
+		item.NoExtremity:     func() bool { return !some(func(e anyEvent) bool { return e.extremity }) },
+		item.NoEventAtTheCut: func() bool { return !some(func(e anyEvent) bool { return e.depth == cut && !e.rejected }) },
+		item.Gap:             func() bool { return some(func(e anyEvent) bool { return e.gap && e.depth >= cut }) },
+		item.NothingToPurge:  held,
+		item.StateExtremity:  held,
+		item.NewestEvent:     held,
+		item.Redaction:       held,
+		item.Reported:        held,
+	}[v.Reason]
+	if !known || !right() {
+		rt.Fatalf("kept for %q, cut at %d, %d messages below it", v.Reason, cut, v.Cut.Messages)
 	}
 }
 
