@@ -100,6 +100,14 @@ func (c *cluster) own(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	// The directory of the socket may lie in /tmp, where another user could have made it.
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || (int(st.Uid) != os.Geteuid() && st.Uid != nobody) {
+		return fmt.Errorf("%s is not ours: remove it", dir)
+	}
 	if c.mode != credentials {
 		return os.Chmod(dir, 0o700)
 	}

@@ -217,8 +217,25 @@ func TestRestartKeepsPorts(t *testing.T) {
 	if err := errors.Join(s.StartPostgres(ctx), s.StartSynapse(ctx)); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.StopPostgres(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var api *sandbox.APIError
+	_, err := s.As("alice").Send(ctx, room, "x")
+	if !errors.As(err, &api) || api.Status != 500 {
+		t.Errorf("without its database Synapse answers %v", err)
+	}
+	if err := s.StartPostgres(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if s.APIURL() != url || s.PGPort() != port {
 		t.Errorf("ports changed: %s and %d, were %s and %d", s.APIURL(), s.PGPort(), url, port)
+	}
+	// A connection of Synapse's pool finds out that it was cut with its next request, which fails.
+	for range 20 {
+		if _, err = s.As("alice").Send(ctx, room, "again"); err == nil {
+			break
+		}
 	}
 	serves(t, s, room, messages, nil)
 }

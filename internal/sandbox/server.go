@@ -214,7 +214,8 @@ func (s *Server) Stop() error {
 // StopPostgres stops PostgreSQL; Synapse, if it is up, goes on without its database.
 func (s *Server) StopPostgres(ctx context.Context) error { return s.cluster.stop(ctx) }
 
-// StartPostgres starts PostgreSQL again on the same port.
+// StartPostgres starts PostgreSQL again on the same port. A Synapse that went on answers 500 once for each of its old
+// connections.
 func (s *Server) StartPostgres(ctx context.Context) error {
 	if s.cluster.running() {
 		return nil

@@ -60,10 +60,7 @@ func (s *Server) copyState(ctx context.Context, fromDB, toDB, fromMedia, toMedia
 		return nil
 	})
 	if err == nil {
-		err = os.RemoveAll(toMedia)
-	}
-	if err == nil {
-		err = copyTree(ctx, fromMedia, toMedia)
+		err = mirrorTree(ctx, fromMedia, toMedia)
 	}
 	return errors.Join(err, s.StartSynapse(ctx))
 }

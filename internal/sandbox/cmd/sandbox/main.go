@@ -97,7 +97,7 @@ func up(c *cli.Context) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "sandbox: up at %s; its variables are in %s\n", s.APIURL(), filepath.Join(s.Dir(), "sandbox.env"))
-	<-c.Context.Done()
+	<-c.Done()
 	return s.Stop()
 }
 
