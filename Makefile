@@ -43,7 +43,7 @@ $(LINT): tools/go.mod tools/go.sum
 	$(GO) build -modfile=tools/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 bench: ## compare with baselines in the same run, print the ratios (some 20 minutes)
-	$(GO) run ./internal/bench $(BENCHFLAGS) | tee bench.txt
+	$(GO) run ./bench $(BENCHFLAGS) | tee bench.txt
 
 clean: ## what was built; the sandbox's cache stays
 	rm -rf bin bench.txt
