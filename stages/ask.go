@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
 	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 )
@@ -21,32 +22,48 @@ type asked struct {
 	cut       item.Cut
 	since     time.Time // the database's clock before the first try
 	ambiguous bool      // the server may have begun a purge without our hearing of it
+	stopped   bool      // the flow was told to stop before anything was asked
 	id        string
 	verdict   Verdict // of the cut that was taken last, when the first one was not used
 }
 
-// ask posts the purge. The result holds its id, or the verdict that there is nothing to purge after all.
+// ask posts the purge. The result holds its id, or the verdict that there is nothing to purge after all, or that the flow
+// was stopped first.
 func (p *Purge) ask(ctx context.Context, cut item.Cut) (*asked, int, error) {
 	a := &asked{p: p, cut: cut}
-	var err error
-	if a.since, err = p.Now(ctx); err != nil {
+	_, err := p.Retry.Do(ctx, func() (err error) { a.since, err = p.Now(ctx); return err }, postgres.Again)
+	if err != nil {
 		return a, 0, err
 	}
 	tries, err := p.Retry.Do(ctx, func() error { return a.once(ctx) }, synapse.Again())
+	if err == nil || !a.ambiguous || ctx.Err() != nil {
+		return a, tries, err
+	}
+	// The last try may have begun a purge as well.
+	if lookup := a.find(ctx); lookup != nil {
+		return a, tries, fmt.Errorf("the purge may have begun all the same: %w", err)
+	}
+	if a.id != "" {
+		err = nil
+	}
 	return a, tries, err
+}
+
+// find looks for the purge that an earlier try may have begun.
+func (a *asked) find(ctx context.Context) error {
+	task, ok, err := a.p.Tasks.SinceIn(ctx, a.cut.RoomID, a.since.Add(-clockSkew))
+	if ok && err == nil {
+		a.id = task.ID
+	}
+	return err
 }
 
 // once is one try. After an answer that never came the room's task is looked for before anything is asked again, or the
 // room would be purged twice. When the server does not find the event, the cut is taken once more.
 func (a *asked) once(ctx context.Context) error {
 	if a.ambiguous {
-		task, ok, err := a.p.Tasks.SinceIn(ctx, a.cut.RoomID, a.since.Add(-clockSkew))
-		if err != nil {
+		if err := a.find(ctx); err != nil || a.id != "" {
 			return err
-		}
-		if ok {
-			a.id = task.ID
-			return nil
 		}
 	}
 	err := a.post(ctx, time.Since(a.cut.TakenAt) > freshness)
@@ -71,6 +88,10 @@ func (a *asked) post(ctx context.Context, anew bool) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	if a.p.Flow.Stopping() {
+		a.stopped = true
+		return nil
+	}
 	id, err := a.p.Purger.StartPurge(ctx, a.cut.RoomID, a.cut.EventID)
 	if err != nil {
 		a.ambiguous = a.ambiguous || synapse.IsAmbiguous(err)
@@ -90,13 +111,16 @@ const (
 func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id string) (_ item.Outcome, unfinished bool, err error) {
 	out.PurgeID = id
 	began := time.Now()
-	var stopping time.Time
+	end := &ending{flow: p.Flow, grace: p.Grace}
 	for pause := firstPoll; ; pause = min(pause*6/5, lastPoll) {
 		if err := sleep(ctx, pause); err != nil {
 			return out, true, err
 		}
-		status, text, err := p.status(ctx, id, pause == lastPoll || time.Since(began) > p.Timeout)
+		status, text, err := p.status(ctx, id, pause == lastPoll || time.Since(began) > p.Timeout, end)
 		switch {
+		case err != nil && synapse.Classify(err) == synapse.Unavailable && end.over():
+			out.Status, out.Reason = item.Left, item.Stopped
+			return out, true, ctx.Err()
 		case err != nil:
 			out, err = p.failed(ctx, out, fmt.Errorf("ask for purge %s, which may go on: %w", id, err))
 			return out, true, err
@@ -112,26 +136,44 @@ func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id st
 			out.Status, out.Reason = item.Failed, ""
 			out.Err = fmt.Errorf("purge %s is still under way after %v; the server goes on with it, the next run looks again", id, p.Timeout)
 			return out, true, nil
-		}
-		if stopping.IsZero() && p.Flow.Stopping() {
-			stopping = time.Now()
-		}
-		if !stopping.IsZero() && time.Since(stopping) > p.Grace {
+		case end.over():
 			out.Status, out.Reason = item.Left, item.Stopped
 			return out, true, nil
 		}
 	}
 }
 
+// ending tells when the time is over that what runs gets once the flow has been told to stop.
+type ending struct {
+	flow  Stopper
+	grace time.Duration
+	since time.Time
+}
+
+func (e *ending) over() bool {
+	if e.since.IsZero() && e.flow.Stopping() {
+		e.since = time.Now()
+	}
+	return !e.since.IsZero() && time.Since(e.since) > e.grace
+}
+
+// before tries again only as long as there is time.
+func (e *ending) before(again retry.Again) retry.Again {
+	return func(err error) (bool, time.Duration) {
+		more, wait := again(err)
+		return more && !e.over(), wait
+	}
+}
+
 // status asks the server how far a purge is. It calls active what waits and what was cancelled, so thoroughly the
 // database is asked as well. A purge that it does not know any more is lost.
-func (p *Purge) status(ctx context.Context, id string, thoroughly bool) (status, text string, err error) {
+func (p *Purge) status(ctx context.Context, id string, thoroughly bool, end *ending) (status, text string, err error) {
 	var state synapse.PurgeState
 	_, err = p.Retry.Do(ctx, func() error {
 		var err error
 		state, err = p.Purger.PurgeStatus(ctx, id)
 		return err
-	}, synapse.Again())
+	}, end.before(synapse.Again()))
 	if err != nil && synapse.Classify(err) == synapse.NotFound {
 		return "lost", "the server does not know it any more", nil
 	}
@@ -145,8 +187,13 @@ func (p *Purge) status(ctx context.Context, id string, thoroughly bool) (status,
 	return task.Status, task.Error, nil
 }
 
-// mostHurt: after this many rooms that cannot be sent into any more something is wrong with our cuts.
-const mostHurt = 3
+const (
+	// After this many rooms that cannot be sent into any more something is wrong with our cuts.
+	mostHurt = 3
+	// After this many answers in a row that are not the admin API's it is not to be reached. A single one may be due to
+	// a proxy that does not like one room's id.
+	mostAstray = 3
+)
 
 // inspect looks at a room that was purged: nothing could be sent into it any more if one of its extremities had lost
 // its state.
@@ -182,10 +229,20 @@ func (p *Purge) failed(ctx context.Context, out item.Outcome, err error) (item.O
 	var away *retry.UnavailableError
 	switch {
 	case errors.As(err, &away):
+		hint := synapse.Advice(err)
+		if hint == "" {
+			hint = "Is PostgreSQL running?"
+		}
 		p.Flow.StopFeeding(&item.RunError{
 			Cause: item.CauseFailed, Doing: "purge history", Err: err,
-			Hint: synapse.Advice(err) + " The next run goes on where this one ended.",
+			Hint: hint + " The next run goes on where this one ended.",
 		})
+	case synapse.Classify(err) == synapse.Misrouted:
+		if p.astray.Add(1) >= mostAstray {
+			p.Flow.StopFeeding(&item.RunError{
+				Cause: item.CauseFailed, Doing: "purge history", Err: err, Hint: synapse.Advice(err),
+			})
+		}
 	case synapse.Classify(err) == synapse.Unauthorized:
 		p.Flow.StopFeeding(&item.RunError{
 			Cause: item.CauseToken, Doing: "purge history", Err: err, Hint: synapse.Advice(err),

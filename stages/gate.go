@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -41,8 +42,12 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("the server's task queue has been full for %v", e.Waited.Round(time.Second))
 }
 
-// Enter waits for a place. It returns nil, a *FullError, or the cause of ctx; after nil, Leave is owed.
-func (g *Gate) Enter(ctx context.Context) error {
+// errStopping ends a wait for work that is not to be begun any more.
+var errStopping = errors.New("the flow is stopping")
+
+// Enter waits for a place. It returns nil, a *FullError, errStopping, an error of the database, or the cause of ctx;
+// after nil, Asked and Leave are owed.
+func (g *Gate) Enter(ctx context.Context, flow Stopper) error {
 	began := time.Now()
 	pause := 20 * time.Millisecond
 	for {
@@ -52,6 +57,9 @@ func (g *Gate) Enter(ctx context.Context) error {
 		}
 		if waited := time.Since(began); waited > g.Patience {
 			return &FullError{Waited: waited}
+		}
+		if flow.Stopping() {
+			return errStopping
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err

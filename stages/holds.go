@@ -11,7 +11,7 @@ import (
 
 // Holds knows, for all rooms at once, the depths below which history must stay for a while because of something that
 // no index leads to from the room: redactions that Synapse has not censored yet, and young abuse reports. Both are few;
-// they are read again when they are older than a cut may be.
+// they are read again when they have half the age that a cut may have.
 type Holds struct {
 	DB Querier
 	// ReportsSince is the point in time from which on an abuse report holds its event.
@@ -44,27 +44,37 @@ const reported = `
 	WHERE r.received_ts >= $1 AND s.event_id IS NULL
 	GROUP BY e.room_id`
 
-// Of returns the lowest depth that a redaction and that a report holds in a room; nil means none.
-func (h *Holds) Of(ctx context.Context, roomID string) (redaction, report *int64, err error) {
+// Held is what holds the history of one room.
+type Held struct {
+	// Redaction and Report are the lowest depths that a redaction and that a report holds; nil means none.
+	Redaction, Report *int64
+	// At is when that was read, by our own monotonic clock.
+	At time.Time
+}
+
+// Of returns what holds the history of a room.
+func (h *Holds) Of(ctx context.Context, roomID string) (Held, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.readAt.IsZero() || time.Since(h.readAt) > freshness {
+	if h.readAt.IsZero() || time.Since(h.readAt) > freshness/2 { // a cut is as old as what it is made of
 		at := time.Now()
+		var err error
 		if h.redactions, err = h.read(ctx, uncensored); err != nil {
-			return nil, nil, fmt.Errorf("read redactions that are not censored yet: %w", err)
+			return Held{}, fmt.Errorf("read redactions that are not censored yet: %w", err)
 		}
 		if h.reports, err = h.read(ctx, reported, h.ReportsSince.UnixMilli()); err != nil {
-			return nil, nil, fmt.Errorf("read abuse reports: %w", err)
+			return Held{}, fmt.Errorf("read abuse reports: %w", err)
 		}
 		h.readAt = at
 	}
+	held := Held{At: h.readAt}
 	if depth, ok := h.redactions[roomID]; ok {
-		redaction = &depth
+		held.Redaction = &depth
 	}
 	if depth, ok := h.reports[roomID]; ok {
-		report = &depth
+		held.Report = &depth
 	}
-	return redaction, report, nil
+	return held, nil
 }
 
 func (h *Holds) read(ctx context.Context, query string, args ...any) (map[string]int64, error) {

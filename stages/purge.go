@@ -36,7 +36,8 @@ type Purge struct {
 	// Now is the database's clock.
 	Now func(context.Context) (time.Time, error)
 
-	hurt atomic.Int32
+	hurt   atomic.Int32
+	astray atomic.Int32 // answers in a row that were not the admin API's
 }
 
 // Do purges one room. What goes wrong with the room is in the outcome; what goes wrong with the server ends the flow
@@ -65,7 +66,9 @@ func (p *Purge) do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
 		if ctx.Err() != nil {
 			return out, err
 		}
-		p.Flow.StopFeeding(err)
+		if !errors.Is(err, errStopping) {
+			p.Flow.StopFeeding(err)
+		}
 		return left(item.History, cut.RoomID, item.Stopped), nil
 	}
 	if p.Flow.Stopping() {
@@ -84,13 +87,21 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item
 	switch {
 	case err != nil:
 		p.Gate.Leave("")
+		if !asked.ambiguous { // or rooms that fail every night would use up the limit of every night
+			p.Budget.GiveBack(1)
+		}
 		return p.failed(ctx, out, err)
+	case asked.id == "" && asked.stopped:
+		p.Gate.Leave("")
+		p.Budget.GiveBack(1)
+		return left(item.History, cut.RoomID, item.Stopped), nil
 	case asked.id == "": // looked at again, there is nothing to purge after all
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)
 		out.Status, out.Reason = asked.verdict.Status, asked.verdict.Reason
 		return out, nil
 	}
+	p.astray.Store(0)
 	out, unfinished, err := p.await(ctx, out, asked.cut, asked.id)
 	if unfinished {
 		p.Gate.Leave(asked.id)
@@ -107,13 +118,11 @@ func (p *Purge) leave(unfinished string) {
 
 // enter waits for a place on the server and for the pace.
 func (p *Purge) enter(ctx context.Context) error {
-	if p.Pace != nil {
-		if err := p.Pace.Wait(ctx); err != nil {
-			return err
-		}
+	if err := p.pace(ctx); err != nil {
+		return err
 	}
-	err := p.Gate.Enter(ctx)
-	if err == nil || ctx.Err() != nil {
+	err := p.Gate.Enter(ctx, p.Flow)
+	if err == nil || ctx.Err() != nil || errors.Is(err, errStopping) {
 		return err
 	}
 	var full *FullError
@@ -124,4 +133,27 @@ func (p *Purge) enter(ctx context.Context) error {
 		}
 	}
 	return &item.RunError{Cause: item.CauseFailed, Doing: "ask the database what the server works on", Err: err}
+}
+
+// pace waits for the purge's turn. The limiter's own Wait would not see that the flow is stopping.
+func (p *Purge) pace(ctx context.Context) error {
+	if p.Pace == nil {
+		return nil
+	}
+	turn := p.Pace.Reserve()
+	begin := time.Now().Add(turn.Delay())
+	for {
+		if p.Flow.Stopping() {
+			turn.Cancel()
+			return errStopping
+		}
+		wait := time.Until(begin)
+		if wait <= 0 {
+			return nil
+		}
+		if err := sleep(ctx, min(wait, time.Second)); err != nil {
+			turn.Cancel()
+			return err
+		}
+	}
 }

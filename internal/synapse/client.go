@@ -148,8 +148,11 @@ func (c *Client) PurgeStatus(ctx context.Context, purgeID string) (PurgeState, e
 	if err := c.call(ctx, http.MethodGet, path, nil, &state); err != nil {
 		return PurgeState{}, err
 	}
-	if state.Status == "" {
+	switch state.Status {
+	case "":
 		return PurgeState{}, c.foreign(http.MethodGet, path)
+	case "scheduled": // what 1.163.2 calls active may one day be called by its name
+		state.Status = PurgeActive
 	}
 	return state, nil
 }

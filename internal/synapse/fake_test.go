@@ -220,7 +220,7 @@ func connections(t *testing.T, serve func(net.Conn)) string {
 				return
 			}
 			served.Go(func() {
-				defer c.Close()
+				defer c.Close() //nolint:errcheck // the test is over
 				serve(c)
 			})
 		}
