@@ -109,6 +109,10 @@ func outputFlags() []flagSpec {
 		{name: "log-format", fallback: "text", usage: "`FORMAT` of the log: text or json"},
 		{name: "quiet", kind: truth, usage: "log errors only, show no progress"},
 		{name: "json", kind: truth, usage: "write the summary as JSON to stdout"},
+		{
+			name:  "state-dir",
+			usage: "`DIRECTORY` for what the next run has to know (default: $STATE_DIRECTORY, $XDG_STATE_HOME/synupkeep, or .synupkeep in the media store)",
+		},
 		{name: "report", usage: "write the summary as JSON to this `FILE`"},
 	}
 }

@@ -63,6 +63,7 @@ func (r *reader) config(a arrangement) *Config {
 	r.readToken(cfg, a.positionals)
 	cfg.APIURL = r.apiURL()
 	cfg.MediaStore = r.path("media-store", defaultMediaStore)
+	cfg.StateDir = r.path("state-dir", r.defaultStateDir(cfg.MediaStore))
 
 	cfg.Flows = r.flows()
 	r.readAges(cfg, a.bare)

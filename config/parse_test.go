@@ -77,7 +77,7 @@ func TestDefaults(t *testing.T) {
 	cfg := mustParse(t, withToken())
 	want := &Config{
 		Postgres: NewSecret(conn), Token: Token{Given: NewSecret(token)},
-		APIURL: "http://localhost:8008", MediaStore: "/data/media_store", Flows: item.Flows(),
+		APIURL: "http://localhost:8008", MediaStore: "/data/media_store", StateDir: "/data/media_store/.synupkeep", Flows: item.Flows(),
 		Ages: map[item.Flow]Age{
 			item.History: {Delta: day}, item.LocalMedia: {Delta: day}, item.RemoteMedia: {Delta: day}, item.Previews: {Delta: day},
 		},
@@ -103,7 +103,7 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 		"local-media-delta": "50d", "remote-media-delta": "60d", "preview-delta": "70d", "only": "history,previews",
 		"skip": "previews", "room": "!a/b:hs", "not-room": "#never:hs", "keep-user": "@*:hs", "keep-media": "abc*",
 		"keep-type": "image/*", "remote-dead": "delete", "purge-concurrency": "5", "purge-rate": "1.5", "purge-timeout": "2h",
-		"gap-grace": "1d", "report-hold": "1w", "retry-for": "3h", "delete-concurrency": "64", "batch-size": "10000", "limit-rooms": "7",
+		"gap-grace": "1d", "report-hold": "1w", "retry-for": "3h", "state-dir": "/var/lib/state/", "delete-concurrency": "64", "batch-size": "10000", "limit-rooms": "7",
 		"limit-media": "8", "logging-level": "trace", "log-format": "json", "quiet": "true", "json": "true", "report": "r.json",
 	}
 	env, args := withToken(), []string{"run"}
@@ -131,7 +131,7 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 		}
 		want := &Config{
 			Postgres: NewSecret(conn), Token: Token{Given: NewSecret(token)},
-			APIURL: "https://hs.example.org/prefix", MediaStore: "/srv/media", Flows: []item.Flow{item.History},
+			APIURL: "https://hs.example.org/prefix", MediaStore: "/srv/media", StateDir: "/var/lib/state", Flows: []item.Flow{item.History},
 			Ages: map[item.Flow]Age{item.History: {Delta: 40 * day}},
 			History: History{
 				Rooms: []string{"!a/b:hs"}, NotRooms: []string{"#never:hs"}, InFlight: 5, RatePerMinute: 1.5, Timeout: 2 * time.Hour,
@@ -356,5 +356,26 @@ func TestRoomAloneWarnsOfMedia(t *testing.T) {
 	}
 	if cfg := mustParse(t, withToken(), "run", "-d", "30d", "--room", "!a:hs", "--only", "history"); len(cfg.Warnings) != 0 {
 		t.Errorf("%q", cfg.Warnings)
+	}
+}
+
+func TestStateDirectory(t *testing.T) {
+	for _, c := range []struct {
+		systemd, xdg, flag, want string
+	}{
+		{want: "/data/media_store/.synupkeep"},
+		{xdg: "/home/x/.local/state", want: "/home/x/.local/state/synupkeep"},
+		{xdg: "relative", want: "/data/media_store/.synupkeep"},
+		{systemd: "/var/lib/synupkeep:/var/lib/other", xdg: "/x", want: "/var/lib/synupkeep"},
+		{systemd: "/var/lib/synupkeep", flag: "/srv/state/", want: "/srv/state"},
+	} {
+		env, args := withToken(), []string{conn, "-d", "30d"}
+		env["STATE_DIRECTORY"], env["XDG_STATE_HOME"] = c.systemd, c.xdg
+		if c.flag != "" {
+			args = append(args, "--state-dir", c.flag)
+		}
+		if got := mustParse(t, env, args...).StateDir; got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
 	}
 }
