@@ -28,10 +28,16 @@ type Position struct {
 	Events int64
 }
 
-// Here returns the position now. It is taken before anything is read, so that nothing falls between.
+// Here returns the position now. It is taken before anything is read, so that nothing falls between. Several writers take
+// stream orderings and commit in their own order: what arrived in the last minutes counts as new, since an event below it
+// may yet appear.
 func (a Avatars) Here(ctx context.Context) (at Position, err error) {
 	_, err = a.Retry.Do(ctx, func() error {
-		return a.DB.QueryRow(ctx, `SELECT COALESCE(max(stream_ordering), 0) FROM events`).Scan(&at.Events)
+		return a.DB.QueryRow(ctx, `
+			SELECT COALESCE(min(stream_ordering) FILTER (
+				WHERE received_ts > extract(epoch FROM clock_timestamp() - interval '5 minutes') * 1000) - 1, max(stream_ordering), 0)
+			FROM (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering > 0
+				ORDER BY stream_ordering DESC LIMIT 1000) e`).Scan(&at.Events)
 	}, postgres.Again)
 	if err != nil {
 		return at, fmt.Errorf("read the server's position: %w", err)
@@ -97,7 +103,7 @@ func (a Avatars) read(ctx context.Context, q avatarQuery, prefix string, args []
 		var text string
 		_, err = pgx.ForEachRow(rows, []any{&text}, func() error {
 			for _, uri := range q.uris(text) {
-				if id, ok := strings.CutPrefix(uri, prefix); ok {
+				if id, ours := mediaID(uri, prefix); ours {
 					f(id)
 				}
 			}
@@ -111,22 +117,28 @@ func (a Avatars) read(ctx context.Context, q avatarQuery, prefix string, args []
 	return nil
 }
 
+// mediaID is the media that a URI names, if it is one of ours. Clients have written #auto and the like behind it.
+func mediaID(uri, prefix string) (id string, ours bool) {
+	rest, ours := strings.CutPrefix(uri, prefix)
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest, ours
+}
+
 // uris are the mxc URIs in a row. An event that is not JSON as it should be names nothing that a client could show.
-func (q avatarQuery) uris(text string) []string {
+//
+// The content is decoded into maps: for the fields of a struct, encoding/json takes "URL" for "url" and gives up the rest
+// of an object over one value of another type.
+func (q avatarQuery) uris(text string) (found []string) {
 	if !q.content {
 		return []string{text}
 	}
-	var event struct {
-		Content struct {
-			URL  any `json:"url"`
-			Info struct {
-				ThumbnailURL any `json:"thumbnail_url"`
-			} `json:"info"`
-		} `json:"content"`
-	}
-	_ = json.Unmarshal([]byte(text), &event) // what could be read was read
-	var found []string
-	for _, v := range []any{event.Content.URL, event.Content.Info.ThumbnailURL} {
+	var event map[string]any
+	_ = json.Unmarshal([]byte(text), &event) // after a number that is none to Go the rest is there all the same
+	content, _ := event["content"].(map[string]any)
+	info, _ := content["info"].(map[string]any)
+	for _, v := range []any{content["url"], info["thumbnail_url"]} {
 		if uri, ok := v.(string); ok {
 			found = append(found, uri)
 		}

@@ -23,12 +23,13 @@ type LocalMedia struct {
 }
 
 // local reads along the index users_have_local_media (user_id, created_ts): rows that are younger than the cut-off are
-// passed over in the index and never read.
+// passed over in the index and never read. A row whose created_ts is NULL counts as young. The schema allows a NULL for
+// the media id too; such a row names no media.
 const local = `
 	SELECT media_id, COALESCE(user_id, ''), COALESCE(media_type, ''), COALESCE(media_length, 0), created_ts,
 		quarantined_by IS NOT NULL, safe_from_quarantine, media_length IS NULL
 	FROM local_media_repository
-	WHERE (user_id, created_ts, media_id) > ($1, $2, $3) AND created_ts < $4 AND url_cache IS NULL
+	WHERE (user_id, created_ts, media_id) > ($1, $2, $3) AND created_ts < $4 AND url_cache IS NULL AND media_id IS NOT NULL
 	ORDER BY user_id, created_ts, media_id LIMIT $5`
 
 // localOfNobody reads the rows without a user, which the order by user leaves out.
@@ -37,6 +38,7 @@ const localOfNobody = `
 		quarantined_by IS NOT NULL, safe_from_quarantine, media_length IS NULL
 	FROM local_media_repository
 	WHERE user_id IS NULL AND $1 = '' AND (created_ts, media_id) > ($2, $3) AND created_ts < $4 AND url_cache IS NULL
+		AND media_id IS NOT NULL
 	ORDER BY created_ts, media_id LIMIT $5`
 
 // position is where the next page begins.
@@ -111,6 +113,14 @@ func kept(quarantined, safe, uploading bool) item.Reason {
 	return ""
 }
 
+// previews reads along the index local_media_repository_url_idx (created_ts).
+const previews = `
+	SELECT media_id, COALESCE(media_type, ''), COALESCE(media_length, 0), created_ts,
+		quarantined_by IS NOT NULL, safe_from_quarantine
+	FROM local_media_repository
+	WHERE url_cache IS NOT NULL AND (created_ts, media_id) > ($1, $2) AND created_ts < $3 AND media_id IS NOT NULL
+	ORDER BY created_ts, media_id LIMIT $4`
+
 // Previews enumerates what was fetched for URL previews before the cut-off.
 type Previews struct {
 	DB         Querier
@@ -120,7 +130,7 @@ type Previews struct {
 	Retry      retry.Policy
 }
 
-// Each yields every such row once, along the index local_media_repository_url_idx (created_ts).
+// Each yields every such row once.
 func (s Previews) Each(ctx context.Context) iter.Seq2[item.Media, error] {
 	return func(yield func(item.Media, error) bool) {
 		created, id := int64(-1<<62), ""
@@ -145,19 +155,15 @@ func (s Previews) Each(ctx context.Context) iter.Seq2[item.Media, error] {
 
 func (s Previews) read(ctx context.Context, created int64, id string) (page []item.Media, last int64, err error) {
 	_, err = s.Retry.Do(ctx, func() error {
-		rows, err := s.DB.Query(ctx, `
-			SELECT media_id, COALESCE(media_type, ''), COALESCE(media_length, 0), created_ts, quarantined_by IS NOT NULL
-			FROM local_media_repository
-			WHERE url_cache IS NOT NULL AND (created_ts, media_id) > ($1, $2) AND created_ts < $3
-			ORDER BY created_ts, media_id LIMIT $4`, created, id, s.CutOff.UnixMilli(), s.Page)
+		rows, err := s.DB.Query(ctx, previews, created, id, s.CutOff.UnixMilli(), s.Page)
 		if err != nil {
 			return err
 		}
 		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (item.Media, error) {
 			m := item.Media{Flow: item.Previews, Origin: s.ServerName}
-			var quarantined bool
-			err := row.Scan(&m.ID, &m.Type, &m.Bytes, &last, &quarantined)
-			m.FileID, m.Keep = m.ID, kept(quarantined, false, false)
+			var quarantined, safe bool
+			err := row.Scan(&m.ID, &m.Type, &m.Bytes, &last, &quarantined, &safe)
+			m.FileID, m.Keep = m.ID, kept(quarantined, safe, false)
 			return m, err
 		})
 		return err

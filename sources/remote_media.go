@@ -35,6 +35,9 @@ const (
 
 	remoteColumns = `media_origin, media_id, COALESCE(filesystem_id, ''), COALESCE(media_type, ''),
 		COALESCE(media_length, 0), quarantined_by IS NOT NULL`
+
+	// The schema allows NULLs: without a time of access media counts as young, without a key it is none.
+	remoteOld = `last_access_ts < $1 AND media_origin IS NOT NULL AND media_id IS NOT NULL`
 )
 
 // Each yields every such row; one that the server touches meanwhile may come twice.
@@ -112,7 +115,7 @@ func (s RemoteMedia) readBlocks(ctx context.Context, from int) (page []item.Medi
 			return err
 		}
 		page, err = s.collect(ctx, `SELECT `+remoteColumns+` FROM remote_media_cache
-			WHERE ctid >= $2::text::tid AND ctid < $3::text::tid AND last_access_ts < $1`,
+			WHERE ctid >= $2::text::tid AND ctid < $3::text::tid AND `+remoteOld,
 			s.CutOff.UnixMilli(), fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", from+blocks))
 		return err
 	}, postgres.Again)
@@ -142,7 +145,7 @@ func (s RemoteMedia) byKey(ctx context.Context) iter.Seq2[[]item.Media, error] {
 func (s RemoteMedia) readKeys(ctx context.Context, origin, id string) (page []item.Media, err error) {
 	_, err = s.Retry.Do(ctx, func() error {
 		page, err = s.collect(ctx, `SELECT `+remoteColumns+` FROM remote_media_cache
-			WHERE (media_origin, media_id) > ($2, $3) AND last_access_ts < $1
+			WHERE (media_origin, media_id) > ($2, $3) AND `+remoteOld+`
 			ORDER BY media_origin, media_id LIMIT $4`, s.CutOff.UnixMilli(), origin, id, s.Page)
 		return err
 	}, postgres.Again)

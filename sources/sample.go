@@ -42,6 +42,9 @@ func (s Sample) Of(ctx context.Context, f item.Flow) ([]item.Media, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read a sample of %s: %w", f, err)
 		}
+		if len(found) == 0 {
+			break
+		}
 		for _, m := range found {
 			byID[m.Key()] = m
 		}
@@ -54,21 +57,23 @@ func (s Sample) Of(ctx context.Context, f item.Flow) ([]item.Media, error) {
 }
 
 // local probes the primary key at a random place. Media ids are 24 letters; ids of previews begin with a digit and sort
-// before them.
+// before them: to begin there is the last resort.
 func (s Sample) local(ctx context.Context) ([]item.Media, error) {
 	const query = `SELECT '', media_id, media_id FROM local_media_repository
 		WHERE media_id >= $1 AND url_cache IS NULL AND media_length IS NOT NULL ORDER BY media_id LIMIT 2`
-	found, err := s.read(ctx, item.LocalMedia, query, letters())
-	if err != nil || len(found) > 0 {
-		return found, err
+	for _, from := range []string{letters(), "A", ""} {
+		found, err := s.read(ctx, item.LocalMedia, query, from)
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
 	}
-	return s.read(ctx, item.LocalMedia, query, "A")
+	return nil, nil
 }
 
 // remote probes for a random server first, then within its media.
 func (s Sample) remote(ctx context.Context) ([]item.Media, error) {
 	const query = `SELECT media_origin, media_id, COALESCE(filesystem_id, '') FROM remote_media_cache
-		WHERE (media_origin, media_id) >= ($1, $2) ORDER BY media_origin, media_id LIMIT 2`
+		WHERE (media_origin, media_id) >= ($1, $2) AND media_id IS NOT NULL ORDER BY media_origin, media_id LIMIT 2`
 	found, err := s.read(ctx, item.RemoteMedia, query, string(rune('a'+rand.IntN(26))), "") //nolint:gosec // no secret
 	if err == nil && len(found) == 0 {
 		found, err = s.read(ctx, item.RemoteMedia, query, "", "")
@@ -84,7 +89,7 @@ func (s Sample) remote(ctx context.Context) ([]item.Media, error) {
 func (s Sample) previews(ctx context.Context) ([]item.Media, error) {
 	return s.read(ctx, item.Previews, `
 		SELECT '', media_id, media_id FROM local_media_repository
-		WHERE url_cache IS NOT NULL AND created_ts >= (
+		WHERE url_cache IS NOT NULL AND media_id IS NOT NULL AND created_ts >= (
 			SELECT min(created_ts) + ((max(created_ts) - min(created_ts)) * $1::float8)::bigint
 			FROM local_media_repository WHERE url_cache IS NOT NULL)
 		ORDER BY created_ts LIMIT 2`, rand.Float64()) //nolint:gosec // no secret

@@ -27,10 +27,11 @@ func localRows(cutOff time.Time, serverName string, position int64) statements {
 		FROM local_media_repository m
 		WHERE m.media_id = ANY ($2) AND m.url_cache IS NULL AND m.created_ts < $3
 		  AND m.media_length IS NOT NULL AND m.quarantined_by IS NULL AND NOT m.safe_from_quarantine
-		  AND NOT EXISTS (SELECT 1 FROM profiles p WHERE p.avatar_url = $4 || m.media_id)
+		  AND NOT EXISTS (SELECT 1 FROM profiles p WHERE split_part(split_part(p.avatar_url, '#', 1), '?', 1) = $4 || m.media_id)
 		  AND NOT EXISTS (
 			SELECT 1 FROM events e JOIN room_memberships r ON r.event_id = e.event_id
-			WHERE e.stream_ordering > $5 AND e.type = 'm.room.member' AND r.avatar_url = $4 || m.media_id)
+			WHERE e.stream_ordering > $5 AND e.type = 'm.room.member' 
+			  AND split_part(split_part(r.avatar_url, '#', 1), '?', 1) = $4 || m.media_id)
 		  AND NOT EXISTS (
 			SELECT 1 FROM events e JOIN event_json j ON j.event_id = e.event_id
 			WHERE e.stream_ordering > $5 AND e.type = 'm.room.avatar' AND position($4 || m.media_id IN j.json) > 0)`
@@ -56,7 +57,8 @@ const localThere = `SELECT ($1::text[])[1], media_id FROM local_media_repository
 func previewRows(cutOff time.Time) statements {
 	const eligible = `
 		FROM local_media_repository m
-		WHERE m.media_id = ANY ($2) AND m.url_cache IS NOT NULL AND m.created_ts < $3 AND m.quarantined_by IS NULL`
+		WHERE m.media_id = ANY ($2) AND m.url_cache IS NOT NULL AND m.created_ts < $3
+		  AND m.quarantined_by IS NULL AND NOT m.safe_from_quarantine`
 	return statements{
 		remove: `
 			WITH eligible AS MATERIALIZED (
