@@ -86,11 +86,20 @@ func wantDownload(t testing.TB, s *sandbox.Server, mxc string, want int) {
 	}
 }
 
-// setAvatar gives a user an avatar and returns the events by which all rooms learn of it.
-func setAvatar(t testing.TB, s *sandbox.Server, user, mxc string) {
+// setAvatar gives a user an avatar and waits until the rooms have learnt of it.
+func setAvatar(t testing.TB, s *sandbox.Server, user, mxc string, rooms ...string) {
 	t.Helper()
 	if err := s.As(user).SetAvatar(t.Context(), mxc); err != nil {
 		t.Fatal(err)
+	}
+	for _, room := range rooms {
+		until(t, "the room knows the new avatar", func() bool {
+			content, err := s.As(user).State(t.Context(), room, "m.room.member", s.As(user).UserID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return content["avatar_url"] == mxc
+		})
 	}
 }
 
@@ -141,17 +150,17 @@ func TestAvatarsThatAreShownStay(t *testing.T) {
 		goes[name] = true
 		goes[name+", thumbnail"] = strings.HasPrefix(name, "room")
 	}
-	setAvatar(t, s, "carol", picture("profile, replaced long ago"))
+	setAvatar(t, s, "carol", picture("profile, replaced long ago"), room)
 	member(t, s, "dave", room, picture("member, replaced long ago"))
 	state(t, s.As("carol"), room, "m.room.avatar", "", roomAvatar(picture("room, replaced long ago"), picture("room, replaced long ago, thumbnail")))
-	setAvatar(t, s, "carol", picture("profile, replaced lately"))
+	setAvatar(t, s, "carol", picture("profile, replaced lately"), room)
 	member(t, s, "dave", room, picture("member, replaced lately"))
 	member(t, s, "erin", room, picture("member, left lately"))
 	member(t, s, "grace", room, picture("member, banned lately"))
 	state(t, s.As("carol"), room, "m.room.avatar", "", roomAvatar(picture("room, replaced lately"), picture("room, replaced lately, thumbnail")))
 	execSQL(t, s, `UPDATE events SET received_ts = received_ts - $1, origin_server_ts = origin_server_ts - $1`, longAgo.Milliseconds())
 
-	setAvatar(t, s, "carol", picture("profile, current"))
+	setAvatar(t, s, "carol", picture("profile, current"), room)
 	member(t, s, "dave", room, picture("member, current"))
 	state(t, s.As("carol"), room, "m.room.avatar", "", roomAvatar(picture("room, current"), picture("room, current, thumbnail")))
 	for user, do := range map[string]func(context.Context, string) error{"erin": s.As("erin").Leave} {
