@@ -32,8 +32,6 @@ func ok() (bool, error) { return true, nil }
 
 func refused(err error) func() (bool, error) { return func() (bool, error) { return false, err } }
 
-func accepted(err error) func() (bool, error) { return func() (bool, error) { return true, err } }
-
 func TestAmbiguousPost(t *testing.T) {
 	for name, failure := range map[string]error{
 		"reset": reset(), "502": status(502), "504": status(504), "500": refusal(500, "M_UNKNOWN"), "not JSON": status(200),
@@ -206,7 +204,7 @@ func TestServerThatIsAwayEndsTheFlow(t *testing.T) {
 				if out.Status != item.Failed || len(r.server.posts) < 5 || out.Tries != len(r.server.posts) {
 					t.Errorf("%+v, %d posts", out, len(r.server.posts))
 				}
-				if why := r.flow.stopped(t, item.CauseFailed); why.Hint == "" {
+				if hint := r.flow.stopped(t, item.CauseFailed); hint == "" {
 					t.Error("no hint")
 				}
 				used := int64(1) // whether a purge was begun is not known
@@ -247,7 +245,7 @@ func TestRefusedTokenEndsTheFlow(t *testing.T) {
 			if out.Status != item.Failed || len(r.server.posts) != 1 {
 				t.Errorf("%+v, %d posts", out, len(r.server.posts))
 			}
-			if why := r.flow.stopped(t, item.CauseToken); why.Hint == "" {
+			if hint := r.flow.stopped(t, item.CauseToken); hint == "" {
 				t.Error("no hint")
 			}
 			r.idle(t, 0)
@@ -325,8 +323,8 @@ func TestDatabaseThatIsAwayIsWaitedForThenEndsTheFlow(t *testing.T) {
 				}
 				return
 			}
-			if why := r.flow.stopped(t, item.CauseFailed); !strings.Contains(why.Hint, "PostgreSQL") {
-				t.Errorf("hint %q", why.Hint)
+			if hint := r.flow.stopped(t, item.CauseFailed); !strings.Contains(hint, "PostgreSQL") {
+				t.Errorf("hint %q", hint)
 			}
 			if out.Status != item.Failed || posted || len(r.server.posts) != 0 {
 				t.Errorf("%+v", out)

@@ -314,14 +314,14 @@ func (f *memFlow) Cause() error {
 	return f.cause
 }
 
-// stopped checks that the flow was stopped for a cause.
-func (f *memFlow) stopped(t *testing.T, want item.Cause) *item.RunError {
+// stopped checks that the flow was stopped for a cause and returns the hint.
+func (f *memFlow) stopped(t *testing.T, want item.Cause) (hint string) {
 	t.Helper()
 	var known *item.RunError
 	if !errors.As(f.Cause(), &known) || known.Cause != want {
 		t.Fatalf("the flow's cause is %v, want %s", f.Cause(), want)
 	}
-	return known
+	return known.Hint
 }
 
 // rig is a Purge with all that it works with, on a server in memory.
