@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"synupkeep/internal/sandbox"
 )
@@ -18,19 +19,26 @@ const day = 24 * time.Hour
 // newRoom makes a room of alice with three messages and returns their ids.
 func newRoom(t *testing.T, s *sandbox.Server, version string) (room string, messages []string) {
 	t.Helper()
-	alice := s.As("alice")
-	room, err := alice.CreateRoom(t.Context(), sandbox.RoomOptions{Version: version})
+	room, messages, err := makeRoom(t.Context(), s, version)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return room, messages
+}
+
+func makeRoom(ctx context.Context, s *sandbox.Server, version string) (room string, messages []string, err error) {
+	alice := s.As("alice")
+	if room, err = alice.CreateRoom(ctx, sandbox.RoomOptions{Version: version}); err != nil {
+		return "", nil, err
+	}
 	for _, body := range []string{"one", "two", "three"} {
-		id, err := alice.Send(t.Context(), room, body)
+		id, err := alice.Send(ctx, room, body)
 		if err != nil {
-			t.Fatal(err)
+			return "", nil, err
 		}
 		messages = append(messages, id)
 	}
-	return room, messages
+	return room, messages, nil
 }
 
 // serves checks that the room takes a message and shows the wanted events, and not the unwanted.
@@ -61,9 +69,6 @@ func serves(t *testing.T, s *sandbox.Server, room string, shown, hidden []string
 		if slices.Contains(ids, id) {
 			t.Errorf("the timeline shows %s", id)
 		}
-	}
-	if _, err := alice.Sync(t.Context(), ""); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -114,11 +119,19 @@ func plantShapes(t *testing.T, s *sandbox.Server, version string) {
 		tips     int
 	}
 	shapes := map[string]*shape{}
+	var rooms errgroup.Group
 	for name, tips := range map[string]int{
 		"fork": 2, "late": 2, "state": 2, "soft": 1, "gap": 1, "backfilled": 1, "redaction": 2, "bulk": 1,
 	} {
-		room, messages := newRoom(t, s, version)
-		shapes[name] = &shape{room: room, messages: messages, tips: tips}
+		sh := &shape{tips: tips}
+		shapes[name] = sh
+		rooms.Go(func() (err error) {
+			sh.room, sh.messages, err = makeRoom(t.Context(), s, version)
+			return err
+		})
+	}
+	if err := rooms.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	var missing string
 	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
@@ -180,6 +193,9 @@ func plantShapes(t *testing.T, s *sandbox.Server, version string) {
 				t.Errorf("a message left the extremities %v", got)
 			}
 		})
+	}
+	if _, err := s.As("alice").Sync(t.Context(), ""); err != nil {
+		t.Error(err)
 	}
 	content, err := s.As("alice").State(t.Context(), shapes["state"].room, "org.example.fork", "")
 	if err != nil || content["planted"] != true {

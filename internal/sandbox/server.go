@@ -75,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		http: &http.Client{Transport: &http.Transport{MaxIdleConns: 64, MaxIdleConnsPerHost: 64}},
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("sandbox: %w", err), s.Stop()) //nolint:contextcheck // ctx may have ended
+		return nil, errors.Join(fmt.Errorf("sandbox: %w", err), s.Stop())
 	}
 	return s, nil
 }
