@@ -70,19 +70,17 @@ func databaseHint(err error) string {
 func (r *run) checkSchema(ctx context.Context) (err error) {
 	const doing = "look at the database's schema"
 	r.features, err = synapse.ReadFeatures(ctx, r.db.Reader)
+	if err == nil {
+		err = synapse.CheckPrivileges(ctx, r.db.Reader)
+	}
 	switch {
 	case errors.Is(err, synapse.ErrNotSynapse):
 		return failed(doing, fmt.Errorf("%s: %w", r.db.Target(), err), "Give the connection string of Synapse's own database.")
 	case errors.Is(err, synapse.ErrOldSchema):
 		return failed(doing, err, "Upgrade Synapse first.")
-	case err != nil:
-		return failed(doing, err, databaseHint(err))
-	}
-	err = synapse.CheckPrivileges(ctx, r.db.Reader)
-	if errors.Is(err, synapse.ErrNoPrivilege) {
+	case errors.Is(err, synapse.ErrNoPrivilege):
 		return failed(doing, err, "Connect as the role that Synapse uses, or GRANT what is missing.")
-	}
-	if err != nil {
+	case err != nil:
 		return failed(doing, err, databaseHint(err))
 	}
 	return nil

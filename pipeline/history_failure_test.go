@@ -1,0 +1,224 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"synupkeep/config"
+	"synupkeep/internal/item"
+	"synupkeep/internal/sandbox"
+)
+
+// oldTalks are rooms with old messages to purge.
+func oldTalks(t *testing.T, s *sandbox.Server, n int) []*talk {
+	t.Helper()
+	rooms := make([]*talk, n)
+	for i := range rooms {
+		rooms[i] = newTalk(t, s, fmt.Sprint("room ", i), sandbox.RoomOptions{}, 0)
+	}
+	return rooms
+}
+
+// refill gives every room old messages again.
+func refill(t *testing.T, s *sandbox.Server, rooms []*talk) {
+	t.Helper()
+	for _, r := range rooms {
+		r.messages = nil
+	}
+	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		for _, r := range rooms {
+			if err := r.plantOld(ctx, p, 20); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, r := range rooms {
+		r.before = rowsOf(t, s, r.id)
+	}
+}
+
+// finish runs undisturbed and checks that everything old has gone, and nothing else.
+func finish(t *testing.T, s *sandbox.Server, rooms []*talk) {
+	t.Helper()
+	r := do(t, only(s, nil, rooms))
+	endsWith(t, r)
+	if h := r.flow(t, item.History); h.Failed != 0 || h.LeftTotal != 0 {
+		t.Errorf("the next run: %+v", h)
+	}
+	for _, r := range rooms {
+		r.deleted(t, s)
+		alive(t, s, r.id)
+	}
+}
+
+func TestHistoryMeetsTrouble(t *testing.T) {
+	s := sandbox.Shared(t)
+	rooms := oldTalks(t, s, 8)
+
+	t.Run("server down at the start", func(t *testing.T) {
+		refill(t, s, rooms)
+		if err := s.StopSynapse(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := do(t, only(s, nil, rooms))
+		endsWith(t, r, item.CauseFailed)
+		if r.summary.ExitCode != 1 || !strings.Contains(r.out, "speak to Synapse") || !strings.Contains(r.out, "Is Synapse running") {
+			t.Errorf("exit code %d: %s", r.summary.ExitCode, r.out)
+		}
+		if err := s.StartSynapse(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	t.Run("server stopped in the middle", func(t *testing.T) {
+		f := newFront(t, s)
+		var stopped sync.WaitGroup
+		f.onPurge = func(n int) int {
+			if n == 5 {
+				stopped.Go(func() {
+					if err := s.StopSynapse(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			return 0
+		}
+		cfg := only(s, f, rooms)
+		cfg.RetryFor = 2 * time.Second
+		r := do(t, cfg)
+		stopped.Wait()
+		h := r.flow(t, item.History)
+		if r.summary.ExitCode != 1 || r.causes[0] != item.CauseFailed {
+			t.Errorf("causes %v", r.causes)
+		}
+		if h.Done < 1 || h.LeftTotal < 1 || h.Done+h.LeftTotal+h.Failed != int64(len(rooms)) || !strings.Contains(r.out, "The next run goes on") {
+			t.Errorf("%+v\n%s", h, r.out)
+		}
+		if err := s.StartSynapse(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		finish(t, s, rooms)
+	})
+
+	t.Run("502 for a while", func(t *testing.T) {
+		refill(t, s, rooms)
+		f := newFront(t, s)
+		var mu sync.Mutex
+		var until time.Time
+		f.onPurge = func(n int) int {
+			mu.Lock()
+			defer mu.Unlock()
+			if n == 3 {
+				until = time.Now().Add(time.Second)
+			}
+			return 0
+		}
+		f.away = func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			if time.Now().Before(until) {
+				return http.StatusBadGateway
+			}
+			return 0
+		}
+		r := do(t, only(s, f, rooms))
+		endsWith(t, r)
+		h := r.flow(t, item.History)
+		if h.Done != int64(len(rooms)) || h.Retries < 1 {
+			t.Errorf("%+v", h)
+		}
+		finish(t, s, rooms)
+	})
+
+	t.Run("answers that get lost", func(t *testing.T) {
+		refill(t, s, rooms)
+		f := newFront(t, s)
+		f.lose = func(n int) bool { return n%2 == 0 }
+		r := do(t, only(s, f, rooms))
+		endsWith(t, r)
+		if h := r.flow(t, item.History); h.Done != int64(len(rooms)) || h.Retries < 1 {
+			t.Errorf("%+v", h)
+		}
+		if len(f.asked()) != len(rooms) {
+			t.Errorf("%d purges of %d rooms: one whose answer was lost was asked for again", len(f.asked()), len(rooms))
+		}
+		finish(t, s, rooms)
+	})
+
+	t.Run("a second run", func(t *testing.T) {
+		refill(t, s, rooms)
+		f := newFront(t, s)
+		var second result
+		f.onPurge = func(n int) int {
+			if n == 2 {
+				second = do(t, only(s, nil, rooms))
+			}
+			return 0
+		}
+		first := do(t, only(s, f, rooms))
+		endsWith(t, first)
+		endsWith(t, second, item.CauseLocked)
+		if second.summary.ExitCode != 11 || second.flow(t, item.History).Examined != 0 || !strings.Contains(second.out, "synupkeep") {
+			t.Errorf("exit code %d: %s", second.summary.ExitCode, second.out)
+		}
+		finish(t, s, rooms)
+	})
+
+	t.Run("database restarted in the middle", func(t *testing.T) {
+		refill(t, s, rooms)
+		f := newFront(t, s)
+		f.onPurge = func(n int) int {
+			if n == 3 {
+				if err := errors.Join(s.StopPostgres(t.Context()), s.StartPostgres(t.Context())); err != nil {
+					t.Error(err)
+				}
+			}
+			return 0
+		}
+		r := do(t, only(s, f, rooms))
+		h := r.flow(t, item.History)
+		if h.Examined != int64(len(rooms)) || h.Done < 1 {
+			t.Errorf("%+v\n%s", h, r.log)
+		}
+		t.Logf("causes %v, %+v", r.causes, h)
+		finish(t, s, rooms)
+	})
+}
+
+func TestDatabaseIsNotThere(t *testing.T) {
+	s := sandbox.Shared(t)
+	for _, test := range []struct {
+		name, conn, says, hint string
+	}{
+		{"unreachable", strings.Replace(s.ConnString(), fmt.Sprintf("port=%d", s.PGPort()), "port=1", 1), "refused", "Is PostgreSQL running"},
+		{"wrong password", strings.Replace(s.ConnString(), s.PGPassword(), "wrong-secret", 1), "28P01", "Compare user and password"},
+		{"no such database", strings.Replace(s.ConnString(), "dbname="+s.Database(), "dbname=nowhere", 1), "3D000", "Give the name of Synapse's database"},
+		{"not Synapse's", strings.Replace(s.ConnString(), "dbname="+s.Database(), "dbname=postgres", 1), "not the database of a Synapse", "Synapse's own database"},
+		{"without rights", s.OutsiderConnString(), "privilege", "GRANT"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.conn == s.ConnString() {
+				t.Fatalf("the connection string has another form: the test changes nothing")
+			}
+			cfg := settings(s, item.History)
+			cfg.Postgres = config.NewSecret(test.conn)
+			r := do(t, cfg)
+			endsWith(t, r, item.CauseFailed)
+			if !strings.Contains(r.out, test.says) || !strings.Contains(r.out, test.hint) {
+				t.Errorf("the summary names neither %q nor %q: %s", test.says, test.hint, r.out)
+			}
+			for _, secret := range []string{s.PGPassword(), "wrong-secret", s.AdminToken()} {
+				if strings.Contains(r.out+r.log, secret) {
+					t.Errorf("a secret was printed: %s%s", r.out, r.log)
+				}
+			}
+		})
+	}
+}
