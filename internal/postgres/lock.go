@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,8 +22,6 @@ var (
 	ErrPooled = errors.New("the lock does not stay with our connection")
 	// ErrLockLost comes from Watch when the lock is not ours any more.
 	ErrLockLost = errors.New("the lock was lost")
-
-	errUnexpectedEOF = io.ErrUnexpectedEOF
 )
 
 // Lock makes sure that no two runs overlap. It lives on a connection of its own.
@@ -35,19 +32,24 @@ type Lock struct {
 
 // Acquire takes the lock or fails at once.
 func (db *DB) Acquire(ctx context.Context) (*Lock, error) {
-	conn, err := pgx.ConnectConfig(ctx, db.lock.Copy())
+	cfg := db.lock.Copy()
+	// Behind a transaction pooler a prepared statement may be gone with the next one; what is to be said is ErrPooled.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s for the lock: %w", db.Target(), plain(err))
 	}
 	l := &Lock{conn: conn}
-	if err := l.take(ctx); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := l.take(bounded, db); err != nil {
 		l.Release(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *Lock) take(ctx context.Context) error {
+func (l *Lock) take(ctx context.Context, db *DB) error {
 	if err := prepare(ctx, l.conn, false); err != nil {
 		return fmt.Errorf("prepare the session of the lock: %w", err)
 	}
@@ -64,6 +66,20 @@ func (l *Lock) take(ctx context.Context) error {
 	}
 	if !got {
 		return fmt.Errorf("%w: %s", ErrLocked, l.holder(ctx))
+	}
+	return l.stays(ctx, db)
+}
+
+// stays checks that the lock is ours in a further statement. A transaction pooler that has nobody else to serve would
+// run that one in the same session: a transaction of our own keeps that session busy meanwhile.
+func (l *Lock) stays(ctx context.Context, db *DB) error {
+	beside, err := db.Reader.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("check the lock: %w", err)
+	}
+	defer beside.Rollback(ctx) //nolint:errcheck // it only reads
+	if _, err := beside.Exec(ctx, `SELECT 1`); err != nil {
+		return fmt.Errorf("check the lock: %w", err)
 	}
 	ours, err := l.ours(ctx)
 	if err != nil {
@@ -91,9 +107,9 @@ func (l *Lock) ours(ctx context.Context) (bool, error) {
 func (l *Lock) holder(ctx context.Context) string {
 	var name string
 	var pid int32
-	var since time.Time
+	var since *time.Time // hidden from other roles
 	err := l.conn.QueryRow(ctx, `
-		SELECT COALESCE(a.application_name, ''), l.pid, COALESCE(a.backend_start, clock_timestamp())
+		SELECT COALESCE(a.application_name, ''), l.pid, a.backend_start
 		FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -102,7 +118,11 @@ func (l *Lock) holder(ctx context.Context) string {
 	if err != nil {
 		return "it has just ended"
 	}
-	return fmt.Sprintf("%q, database process %d, since %s", name, pid, since.UTC().Format(time.RFC3339))
+	holder := fmt.Sprintf("%q, database process %d", name, pid)
+	if since != nil {
+		holder += ", since " + since.UTC().Format(time.RFC3339)
+	}
+	return holder
 }
 
 // Watch asks at each interval whether the lock is still ours and returns ErrLockLost when it is not; nil when ctx ends.

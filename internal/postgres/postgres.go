@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,6 +48,7 @@ func Open(ctx context.Context, connString string) (*DB, error) {
 		return nil, errors.New("connection string: not understood")
 	}
 	base.ConnConfig.ConnectTimeout = connectTimeout
+	base.ConnConfig.DialFunc = dialer().DialContext
 	db := &DB{lock: base.ConnConfig.Copy()}
 	if db.Reader, err = pool(ctx, base, readers, true); err != nil {
 		return nil, err
@@ -69,6 +72,13 @@ func (db *DB) Close() {
 
 // Target says which database this is, without any secret.
 func (db *DB) Target() string { return target(db.lock) }
+
+// dialer notices within a minute that the other machine is gone: by default it would take the better part of an hour.
+func dialer() *net.Dialer {
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3,
+	}}
+}
 
 func pool(ctx context.Context, base *pgxpool.Config, size int32, readOnly bool) (*pgxpool.Pool, error) {
 	cfg := base.Copy()
@@ -95,6 +105,8 @@ func prepare(ctx context.Context, c *pgx.Conn, readOnly bool) error {
 	if readOnly {
 		settings += ` SET default_transaction_read_only = on;`
 	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	_, err := c.Exec(ctx, settings)
 	return err
 }
@@ -117,7 +129,14 @@ func plain(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("no answer within %v", connectTimeout)
 	}
-	return err
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		err = connect.Unwrap()
+	}
+	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 }
 
 // Now is the database's clock. A run takes every age from it, so that the clock and the time zone of our machine change
@@ -138,17 +157,18 @@ func IsConnection(err error) bool {
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		// Class 08 connection exception, 57P0x shutdown and start-up, 53300 too many connections.
+		// Class 08 connection exception, 57P0x shutdown, start-up and a session that was idle for too long,
+		// 53300 too many connections.
 		switch refused.Code {
-		case "57P01", "57P02", "57P03", "53300":
+		case "57P01", "57P02", "57P03", "57P05", "53300":
 			return true
 		}
-		return refused.Code[:2] == "08"
+		return strings.HasPrefix(refused.Code, "08")
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, errUnexpectedEOF)
+		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Again is for retry: what was asked of a database that is away can be asked again.

@@ -1,0 +1,326 @@
+package synapse_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/sandbox"
+	"synupkeep/internal/synapse"
+)
+
+// altered calls f in a transaction of a superuser in which some SQL has changed the real database; it is rolled back.
+func altered(t *testing.T, f func(ctx context.Context, tx pgx.Tx), sql ...string) {
+	t.Helper()
+	s := sandbox.Shared(t)
+	err := s.WithDB(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
+		tx, err := c.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(ctx) //nolint:errcheck // nothing of it is to stay
+		for _, statement := range sql {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		f(ctx, tx)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func connect(t *testing.T, connString string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), connString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+func TestFeaturesOfTheRealDatabase(t *testing.T) {
+	db := connect(t, sandbox.Shared(t).ConnString())
+	f, err := synapse.ReadFeatures(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.SchemaVersion < 90 || !f.SlidingSync || !f.MembershipEventIndex || !f.JumpToDate {
+		t.Errorf("%+v", f)
+	}
+	if err := synapse.CheckPrivileges(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+	if err := synapse.CheckHistory(synapse.Version{Major: 1, Minor: 163}, f); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDatabaseThatIsNotSynapses(t *testing.T) {
+	s := sandbox.Shared(t)
+	other := strings.Replace(s.ConnString(), "dbname="+s.Database(), "dbname=postgres", 1)
+	if _, err := synapse.ReadFeatures(t.Context(), connect(t, other)); !errors.Is(err, synapse.ErrNotSynapse) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRoleThatMayReadNothing(t *testing.T) {
+	db := connect(t, sandbox.Shared(t).OutsiderConnString())
+	if _, err := synapse.ReadFeatures(t.Context(), db); !errors.Is(err, synapse.ErrNoPrivilege) {
+		t.Errorf("%v", err)
+	}
+	if err := synapse.CheckPrivileges(t.Context(), db); !errors.Is(err, synapse.ErrNoPrivilege) ||
+		!strings.Contains(err.Error(), "SELECT on events,") || !strings.Contains(err.Error(), "DELETE on local_media_repository,") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSchemasThatAreRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		sql  string
+		want error
+		text string
+	}{
+		"too old":            {`UPDATE schema_version SET version = 82`, synapse.ErrOldSchema, "it is 82, at least 83 is needed"},
+		"of 1.98":            {`UPDATE schema_version SET version = 83`, nil, ""},
+		"without a column":   {`ALTER TABLE event_reports DROP COLUMN received_ts`, synapse.ErrOldSchema, "it lacks event_reports.received_ts"},
+		"without a table":    {`DROP TABLE scheduled_tasks`, synapse.ErrOldSchema, "it lacks scheduled_tasks.action, scheduled_tasks.error, "},
+		"without its events": {`ALTER TABLE events RENAME TO something_else`, synapse.ErrNotSynapse, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			altered(t, func(ctx context.Context, tx pgx.Tx) {
+				_, err := synapse.ReadFeatures(ctx, tx)
+				if !errors.Is(err, test.want) || err != nil && !strings.Contains(err.Error(), test.text) {
+					t.Errorf("%v", err)
+				}
+			}, `SET LOCAL lock_timeout = '5s'`, test.sql)
+		})
+	}
+}
+
+func TestFeaturesThatAreMissing(t *testing.T) {
+	const index = "sliding_sync_membership_snapshots_membership_event_id_idx"
+	for name, test := range map[string]struct {
+		sql     string
+		want    func(synapse.Features) bool
+		history bool // may be purged
+	}{
+		"no index on membership events": {`DROP INDEX ` + index, func(f synapse.Features) bool { return f.SlidingSync && !f.MembershipEventIndex }, false},
+		"one that is not built yet": {
+			`UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = '` + index + `'::regclass`,
+			func(f synapse.Features) bool { return !f.MembershipEventIndex }, false,
+		},
+		"no sliding sync at all": {
+			`DROP TABLE sliding_sync_joined_rooms, sliding_sync_membership_snapshots`,
+			func(f synapse.Features) bool { return !f.SlidingSync && !f.MembershipEventIndex }, true,
+		},
+		"no index by date": {`DROP INDEX events_jump_to_date_idx`, func(f synapse.Features) bool { return !f.JumpToDate }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			altered(t, func(ctx context.Context, tx pgx.Tx) {
+				f, err := synapse.ReadFeatures(ctx, tx)
+				if err != nil || !test.want(f) {
+					t.Errorf("%+v, %v", f, err)
+				}
+				err = synapse.CheckHistory(synapse.Version{Major: 1, Minor: 120}, f)
+				if (err == nil) != test.history || err != nil && !strings.Contains(err.Error(), "CREATE INDEX CONCURRENTLY") {
+					t.Errorf("%v", err)
+				}
+			}, `SET LOCAL lock_timeout = '5s'`, test.sql)
+		})
+	}
+}
+
+func TestRemedyForTheMissingIndexWorks(t *testing.T) {
+	const index = "sliding_sync_membership_snapshots_membership_event_id_idx"
+	altered(t, func(ctx context.Context, tx pgx.Tx) {
+		err := synapse.CheckHistory(synapse.Version{Major: 1, Minor: 120}, synapse.Features{SlidingSync: true})
+		_, remedy, found := strings.Cut(err.Error(), "or: ")
+		if !found {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(ctx, strings.Replace(remedy, "CONCURRENTLY ", "", 1)); err != nil { // not within a transaction
+			t.Fatal(err)
+		}
+		if f, err := synapse.ReadFeatures(ctx, tx); err != nil || !f.MembershipEventIndex {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}, `SET LOCAL lock_timeout = '5s'`, `DROP INDEX `+index)
+}
+
+func TestRoleThatMayNotDelete(t *testing.T) {
+	grants := []string{`CREATE ROLE half`, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO half`}
+	altered(t, func(ctx context.Context, tx pgx.Tx) {
+		_, err := synapse.ReadFeatures(ctx, tx)
+		if err != nil {
+			t.Error(err)
+		}
+		err = synapse.CheckPrivileges(ctx, tx)
+		if !errors.Is(err, synapse.ErrNoPrivilege) {
+			t.Fatalf("%v", err)
+		}
+		for _, table := range []string{
+			"local_media_repository", "local_media_repository_thumbnails", "local_media_repository_url_cache",
+			"remote_media_cache", "remote_media_cache_thumbnails",
+		} {
+			if !strings.Contains(err.Error(), "DELETE on "+table) || !strings.Contains(err.Error(), "UPDATE on "+table) {
+				t.Errorf("%s is not named: %v", table, err)
+			}
+		}
+		if strings.Contains(err.Error(), "SELECT") || strings.Contains(err.Error(), "events") {
+			t.Errorf("more than is lacking: %v", err)
+		}
+	}, append(grants, `SET LOCAL ROLE half`)...)
+	var media []string
+	for _, table := range []string{
+		"local_media_repository", "local_media_repository_thumbnails", "local_media_repository_url_cache",
+		"remote_media_cache", "remote_media_cache_thumbnails",
+	} {
+		media = append(media, `GRANT UPDATE, DELETE ON `+table+` TO half`)
+	}
+	altered(t, func(ctx context.Context, tx pgx.Tx) {
+		if err := synapse.CheckPrivileges(ctx, tx); err != nil {
+			t.Error(err)
+		}
+	}, append(append(grants, media...), `SET LOCAL ROLE half`)...)
+}
+
+func TestParseVersion(t *testing.T) {
+	for text, want := range map[string]synapse.Version{
+		"1.163.2":                        {Major: 1, Minor: 163},
+		"1.98.0rc1 (b=develop,1a2b3c)":   {Major: 1, Minor: 98},
+		"1.98":                           {Major: 1, Minor: 98},
+		"2.0.0":                          {Major: 2, Minor: 0},
+		"1.120.0+ess.1":                  {Major: 1, Minor: 120},
+		"1.99.0 (b=matrix-org-hotfixes)": {Major: 1, Minor: 99},
+	} {
+		if got, err := synapse.ParseVersion(text); err != nil || got != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "1", "v1.98.0", "1.98rc1", "Dendrite 0.13.7", "99999.1", "1.99999", "-1.98"} {
+		if got, err := synapse.ParseVersion(text); err == nil {
+			t.Errorf("%q became %v", text, got)
+		}
+	}
+}
+
+func TestVersionsThatAreRefusedOrWarnedAbout(t *testing.T) {
+	for _, test := range []struct {
+		version  synapse.Version
+		refused  bool
+		warnings int
+	}{
+		{synapse.Version{Major: 0, Minor: 99}, true, 2},
+		{synapse.Version{Major: 1, Minor: 60}, true, 2},
+		{synapse.Version{Major: 1, Minor: 97}, true, 2},
+		{synapse.Version{Major: 1, Minor: 98}, false, 2},
+		{synapse.Version{Major: 1, Minor: 123}, false, 2},
+		{synapse.Version{Major: 1, Minor: 124}, false, 1},
+		{synapse.Version{Major: 1, Minor: 155}, false, 1},
+		{synapse.Version{Major: 1, Minor: 156}, false, 0},
+		{synapse.Version{Major: 2, Minor: 0}, false, 0},
+	} {
+		if err := synapse.CheckVersion(test.version); (err != nil) != test.refused {
+			t.Errorf("%v: %v", test.version, err)
+		}
+		if got := synapse.HistoryWarnings(test.version); len(got) != test.warnings {
+			t.Errorf("%v: %q", test.version, got)
+		}
+	}
+}
+
+func addTask(id, action, status, room string, at string) string {
+	return fmt.Sprintf(`INSERT INTO scheduled_tasks (id, action, status, timestamp, resource_id, error)
+		VALUES ('%s', '%s', '%s', (extract(epoch FROM clock_timestamp() + interval '%s') * 1000)::bigint, '%s', 'text of %s')`,
+		id, action, status, at, room, id)
+}
+
+func TestTasksOfTheServer(t *testing.T) {
+	altered(t, func(ctx context.Context, tx pgx.Tx) {
+		tasks := synapse.Tasks{DB: tx}
+		if n, err := tasks.Due(ctx); err != nil || n != 6 {
+			t.Errorf("%d tasks are due, want 6 (%v)", n, err)
+		}
+		for room, want := range map[string]string{
+			"!purging": "t1", "!skewed": "t2", "!waiting": "t3", "!deleted": "t5", "!later": "", "!ended": "", "!unknown": "",
+		} {
+			task, ok, err := tasks.OfRoom(ctx, room)
+			if err != nil || ok != (want != "") || task.ID != want {
+				t.Errorf("%s: %+v, %v, %v", room, task, ok, err)
+			}
+			if ok && (!task.Running() || task.DeletesRoom() != (room == "!deleted")) {
+				t.Errorf("%+v", task)
+			}
+		}
+		now := time.Now()
+		for _, test := range []struct {
+			room  string
+			since time.Time
+			want  string
+		}{
+			{"!ended", now.Add(-time.Minute), "t8"},
+			{"!ended", now.Add(-2 * time.Hour), "t8"},
+			{"!ended", now.Add(time.Minute), ""},
+			{"!old", now.Add(-time.Minute), ""},
+			{"!slow", now.Add(-time.Minute), "t10"},
+			{"!skewed", now.Add(-time.Minute), "t2"},
+			{"!deleted", now.Add(-time.Hour), "t4"},
+		} {
+			task, ok, err := tasks.SinceIn(ctx, test.room, test.since)
+			if err != nil || ok != (test.want != "") || task.ID != test.want {
+				t.Errorf("%s since %v: %+v, %v, %v, want %q", test.room, test.since, task, ok, err, test.want)
+			}
+		}
+		if task, ok, err := tasks.ByID(ctx, "t8"); err != nil || !ok || task.Status != "failed" || task.Error != "text of t8" || task.Running() {
+			t.Errorf("%+v, %v, %v", task, ok, err)
+		}
+		if _, ok, err := tasks.ByID(ctx, "no such"); err != nil || ok {
+			t.Errorf("%v, %v", ok, err)
+		}
+	},
+		`DELETE FROM scheduled_tasks`,
+		addTask("t1", "purge_history", "active", "!purging", "-1 hour"),
+		// The server's clock may be ahead of the database's.
+		addTask("t2", "purge_history", "active", "!skewed", "2 hours"),
+		addTask("t3", "purge_history", "scheduled", "!waiting", "30 seconds"),
+		addTask("t4", "purge_history", "active", "!deleted", "-1 second"),
+		addTask("t5", "shutdown_and_purge_room", "active", "!deleted", "-1 minute"),
+		addTask("t6", "purge_room", "scheduled", "!later", "30 days"),
+		addTask("t7", "purge_history", "complete", "!ended", "-1 hour"),
+		addTask("t8", "purge_history", "failed", "!ended", "-1 second"),
+		addTask("t9", "purge_history", "complete", "!old", "-1 hour"),
+		addTask("t10", "purge_history", "active", "!slow", "-1 hour"),
+		addTask("t11", "purge_history", "cancelled", "!cancelled", "-1 second"),
+	)
+}
+
+func TestExtremitiesThatNothingCanBeSentOn(t *testing.T) {
+	roomID, eventID := room(t, sandbox.Shared(t), "10", anyID)
+	for name, test := range map[string]struct {
+		sql  string
+		want int
+	}{
+		"healthy":                 {`SELECT 1`, 0},
+		"an outlier":              {`UPDATE events SET outlier = TRUE WHERE event_id = '` + eventID + `'`, 1},
+		"without a state group":   {`DELETE FROM event_to_state_groups WHERE event_id = '` + eventID + `'`, 1},
+		"not an extremity at all": {`DELETE FROM event_forward_extremities WHERE event_id = '` + eventID + `'`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			altered(t, func(ctx context.Context, tx pgx.Tx) {
+				ids, err := synapse.Tasks{DB: tx}.BrokenExtremities(ctx, roomID)
+				if err != nil || len(ids) != test.want || test.want == 1 && ids[0] != eventID {
+					t.Errorf("%v, %v", ids, err)
+				}
+			}, test.sql)
+		})
+	}
+}
