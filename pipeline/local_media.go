@@ -16,16 +16,16 @@ func (r *run) localMedia(ctx context.Context) error {
 		return err
 	}
 	p := flow.New(ctx, r.feed)
-	s := r.mediaStages(p)
+	s := r.mediaStages(p, item.LocalMedia)
 	s.protect.Shown = shown
 	s.protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
 	s.protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
 	s.protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
 	rows := stages.NewDeleteLocal(s.rows, r.cutOffs[item.LocalMedia], r.serverName, position.Events)
 
-	old := flow.From(p, sources.LocalMedia{
+	old := flow.From(p, gently(p, sources.LocalMedia{
 		DB: r.db.Reader, CutOff: r.cutOffs[item.LocalMedia], ServerName: r.serverName, Page: pageSize, Retry: r.retry,
-	}.Each)
+	}.Each))
 	unshown, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unshown, unless(s.check.Do))
 	batches := flow.Batch(p, deletable, s.ramp.Size)

@@ -13,10 +13,10 @@ import (
 // again from where it came.
 func (r *run) remoteMedia(ctx context.Context) error {
 	p := flow.New(ctx, r.feed)
-	s := r.mediaStages(p)
+	s := r.mediaStages(p, item.RemoteMedia)
 	rows := stages.NewDeleteRemote(s.rows, r.cutOffs[item.RemoteMedia])
 
-	old := flow.From(p, r.remoteSource().Each)
+	old := flow.From(p, gently(p, r.remoteSource().Each))
 	unwanted, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unwanted, unless(s.check.Do))
 	batches := flow.Batch(p, deletable, s.ramp.Size)

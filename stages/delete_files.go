@@ -41,12 +41,11 @@ func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) 
 	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1}
 	tries, err := d.Retry.Do(ctx, func() error {
 		removed, err := d.Store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
-		out.Files += removed.Files
-		out.Bytes += removed.Bytes
-		// What an earlier try deleted is not missing now.
-		if out.Files == 0 {
+		if out.Files == 0 { // what an earlier try deleted is not missing now
 			out.Missing = removed.Missing
 		}
+		out.Files += removed.Files
+		out.Bytes += removed.Bytes
 		return err
 	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
 	out.Tries = max(m.Tries, tries)

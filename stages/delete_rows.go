@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
@@ -69,19 +71,18 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 		granted, why = d.Budget.TakeUpTo(len(media)), item.Limit
 	}
 	todo := media[:granted]
-	deleted, tries, err := d.delete(ctx, todo)
-	if err != nil {
-		d.stop(err)
-	}
-	d.Budget.GiveBack(granted - len(deleted))
-	batch.Expect(len(deleted))
-	reasons := d.reasons(ctx, todo, deleted, err)
+	f := d.delete(ctx, todo)
+	d.stop(f.failure)
+	d.Budget.GiveBack(granted - len(f.gone))
+	batch.Expect(len(f.gone))
+	reason := d.reasons(ctx, todo, f)
 	for _, m := range todo {
-		if file, ok := deleted[keyOf(m)]; ok {
+		if file, ok := f.gone[keyOf(m)]; ok {
+			delete(f.gone, keyOf(m)) // a source may have found it twice
 			m.FileID = file
-			err = gone(Deletion{Media: m, Began: began, Batch: batch, Tries: tries})
+			err = gone(Deletion{Media: m, Began: began, Batch: batch, Tries: f.tries})
 		} else {
-			err = rest(reasons(m))
+			err = rest(reason(m))
 		}
 		if err != nil {
 			return err
@@ -95,43 +96,62 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	return nil
 }
 
-// delete returns the names of the files of the rows that are gone. An error may come beside rows that are gone.
-func (d *DeleteRows) delete(ctx context.Context, media []item.Media) (gone map[key]string, tries int, err error) {
-	gone = map[key]string{}
-	if len(media) == 0 {
-		return gone, 0, nil
-	}
+// fate is what became of the rows of a batch.
+type fate struct {
+	gone map[key]string // the names of the files of the rows that are gone
+	// unsure are rows deleted in a transaction of which we never learnt whether it was committed.
+	unsure  map[key]string
+	failure error
+	tries   int
+}
+
+func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
+	f := fate{gone: map[key]string{}}
 	pending := media
-	var unsure map[key]string // deleted in a transaction whose end we do not know
-	tries, err = d.Retry.Do(ctx, func() error {
-		if len(unsure) > 0 {
-			there, err := d.keys(ctx, d.sql.there, media, false)
-			if err != nil {
+	f.tries, f.failure = d.Retry.Do(ctx, func() error {
+		if len(f.unsure) > 0 {
+			if err := d.resolve(ctx, &f, media); err != nil {
 				return err
 			}
-			for k, file := range unsure {
-				if !there[k] {
-					gone[k] = file
-				}
-			}
-			unsure, pending = nil, without(media, gone)
+			pending = without(media, f.gone)
 		}
-		found, committed, err := d.transact(ctx, pending)
+		if len(pending) == 0 {
+			return nil
+		}
+		found, err := d.transact(ctx, pending)
 		if err != nil {
-			unsure = found
+			f.unsure = found
 			return err
 		}
-		if committed {
-			for k, file := range found {
-				gone[k] = file
-			}
-		}
+		maps.Copy(f.gone, found)
 		return nil
-	}, postgres.Again)
-	if err != nil {
-		err = fmt.Errorf("delete %d media rows: %w", len(pending), err)
+	}, func(err error) (bool, time.Duration) {
+		// Rows must not stay in doubt over an error of another kind: their files would stay for good.
+		if len(f.unsure) > 0 {
+			return true, 0
+		}
+		return postgres.Again(err)
+	})
+	if f.failure != nil {
+		f.failure = fmt.Errorf("delete %d media rows: %w", len(pending), f.failure)
 	}
-	return gone, tries, err
+	return f
+}
+
+// resolve finds out what became of the rows in doubt. The lock makes it wait for a transaction that the server has not
+// ended yet, although our connection has.
+func (d *DeleteRows) resolve(ctx context.Context, f *fate, media []item.Media) error {
+	there, err := d.keys(ctx, d.sql.there, media, false)
+	if err != nil {
+		return err
+	}
+	for k, file := range f.unsure {
+		if !there[k] {
+			f.gone[k] = file
+		}
+	}
+	f.unsure = nil
+	return nil
 }
 
 func without(media []item.Media, gone map[key]string) []item.Media {
@@ -144,24 +164,25 @@ func without(media []item.Media, gone map[key]string) []item.Media {
 	return rest
 }
 
-// transact deletes in one transaction. After an error of the commit the rows returned may be gone or not. Once begun, a
-// hard stop does not tear the transaction apart: it takes milliseconds, and the statement timeout bounds it.
-func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found map[key]string, committed bool, err error) {
-	if len(media) == 0 {
-		return nil, true, nil
-	}
+// stopGrace is how long a transaction that has begun may go on after a hard stop. It takes milliseconds, and torn apart
+// it leaves rows in doubt.
+const stopGrace = 10 * time.Second
+
+// transact deletes in one transaction. Rows that come beside an error may be gone or not.
+func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found map[key]string, err error) {
 	if err := context.Cause(ctx); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := outlast(ctx, stopGrace)
+	defer cancel()
 	tx, err := d.DB.Begin(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // nothing to roll back after a commit
 	rows, err := tx.Query(ctx, d.sql.remove, d.args(media)...)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	found = make(map[key]string, len(media))
 	var k key
@@ -170,12 +191,38 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found ma
 		found[k] = file
 		return nil
 	}); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return found, false, err
+	if err := tx.Commit(ctx); rolledBack(err) {
+		return nil, err
+	} else if err != nil {
+		return found, err
 	}
-	return found, true, nil
+	return found, nil
+}
+
+// rolledBack says whether the server itself refused to commit. Of a connection that ends with the commit we cannot tell.
+func rolledBack(err error) bool {
+	var refused *pgconn.PgError
+	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &refused) && refused.Severity == "ERROR"
+}
+
+// outlast returns a context that ends some time after ctx does.
+func outlast(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(by)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel(context.Canceled)
+	}
 }
 
 func (d *DeleteRows) args(media []item.Media) []any {
@@ -205,17 +252,21 @@ func (d *DeleteRows) keys(ctx context.Context, query string, media []item.Media,
 }
 
 // reasons says why the rows that were not deleted were not: locked by the server, no longer what they were, or failed.
-func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, gone map[key]string, failure error) func(item.Media) item.Outcome {
+func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) func(item.Media) item.Outcome {
 	var locked map[key]bool
-	if failure == nil && len(gone) < len(media) {
+	if f.failure == nil && len(f.gone) < len(media) {
 		// An error only leaves it open which of the two it was.
-		locked, _ = d.keys(ctx, d.sql.eligible, without(media, gone), true)
+		locked, _ = d.keys(ctx, d.sql.eligible, without(media, f.gone), true)
 	}
 	return func(m item.Media) item.Outcome {
-		out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Skipped, Reason: item.Changed}
+		out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Skipped, Reason: item.Changed, Tries: f.tries}
+		_, unsure := f.unsure[keyOf(m)]
 		switch {
-		case failure != nil:
-			out.Status, out.Reason, out.Err = item.Failed, "", failure
+		case unsure:
+			out.Status, out.Reason = item.Failed, ""
+			out.Err = fmt.Errorf("whether its row was deleted is not known, its files stay: %w", f.failure)
+		case f.failure != nil:
+			out.Status, out.Reason, out.Err = item.Failed, "", f.failure
 		case locked[keyOf(m)]:
 			out.Reason = item.InUse
 		}

@@ -14,7 +14,7 @@ type statements struct {
 	remove string
 	// eligible returns those that remove would delete if nobody had them locked.
 	eligible string
-	// there returns those whose row is there at all.
+	// there returns those whose row is there at all, and waits for a transaction that has it locked.
 	there string
 	// args are the values of $3 and on.
 	args []any
@@ -51,7 +51,8 @@ func localRows(cutOff time.Time, serverName string, position int64) statements {
 	}
 }
 
-const localThere = `SELECT ($1::text[])[1], media_id FROM local_media_repository WHERE media_id = ANY ($2)`
+const localThere = `SELECT ($1::text[])[1], media_id FROM local_media_repository
+	WHERE media_id = ANY ($2) ORDER BY media_id FOR UPDATE`
 
 // previewRows deletes what was fetched for URL previews, and the cached answer that would still name it.
 func previewRows(cutOff time.Time) statements {
@@ -100,7 +101,8 @@ func remoteRows(cutOff time.Time) statements {
 			SELECT media_origin, media_id, file FROM gone`,
 		eligible: `SELECT m.media_origin, m.media_id ` + eligible,
 		there: `SELECT m.media_origin, m.media_id FROM remote_media_cache m
-			JOIN unnest($1::text[], $2::text[]) k (origin, id) ON m.media_origin = k.origin AND m.media_id = k.id`,
+			JOIN unnest($1::text[], $2::text[]) k (origin, id) ON m.media_origin = k.origin AND m.media_id = k.id
+			ORDER BY m.media_origin, m.media_id FOR UPDATE OF m`,
 		args: []any{cutOff.UnixMilli()},
 	}
 }

@@ -15,16 +15,15 @@ type Ramp struct {
 	// Most is the full size of a batch.
 	Most int
 	Flow Stopper
+	// Doubt looks at the media store anew, after a batch of which not one file was there any more; its error ends the
+	// flow. Without it the flow ends with the first such batch.
+	Doubt func() error
 
 	mu      sync.Mutex
 	size    int
 	running int
-	barren  int
 	changed chan struct{} // closed when a batch ends
 }
-
-// patience is how many small batches in a row may find their files missing before the store counts as the wrong one.
-const patience = 3
 
 // growth is how much larger than a good batch the next may be.
 const growth = 10
@@ -100,27 +99,36 @@ func (b *Batch) Gone(files int64, err error) {
 	}
 }
 
+// end judges a batch before another one may begin.
 func (r *Ramp) end(b *Batch) {
+	if err := r.judge(b); err != nil {
+		r.Flow.StopFeeding(err)
+	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.running--
 	close(r.changed)
 	r.changed = make(chan struct{})
-	refused := false
-	switch {
-	case b.items == 0:
-	case b.removed > 0:
-		r.barren = 0
-		r.size = min(max(r.size, b.items*growth), r.Most)
-	case b.failure != nil || b.items >= growth:
-		refused = true
-	default:
-		r.barren++
-		refused = r.barren >= patience
+}
+
+// judge gives the error that ends the flow, and lets the next batches grow when there is none.
+func (r *Ramp) judge(b *Batch) error {
+	if b.items == 0 {
+		return nil
 	}
-	r.mu.Unlock()
-	if refused {
-		r.Flow.StopFeeding(barren(b))
+	if b.removed == 0 {
+		if b.failure != nil || r.Doubt == nil {
+			return barren(b)
+		}
+		// Rows whose files were lost long ago lie together: of one user, of one month. So the rest of the store is asked.
+		if err := r.Doubt(); err != nil {
+			return err
+		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.size = min(max(r.size, b.items*growth), r.Most)
+	return nil
 }
 
 func barren(b *Batch) error {

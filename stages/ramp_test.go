@@ -1,0 +1,226 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"synupkeep/internal/item"
+)
+
+// gentleFlow is a flow that can be told to stop.
+type gentleFlow struct {
+	mu    sync.Mutex
+	cause error
+}
+
+func (f *gentleFlow) Stopping() bool { return f.why() != nil }
+
+func (f *gentleFlow) StopFeeding(cause error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cause == nil {
+		f.cause = cause
+	}
+}
+
+func (f *gentleFlow) why() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cause
+}
+
+// refusedBecause fails unless the flow was stopped with exit code 13 for this.
+func refusedBecause(t *testing.T, f *gentleFlow, want error) {
+	t.Helper()
+	var stop *item.RunError
+	if !errors.As(f.why(), &stop) || stop.Cause != item.CauseRefused {
+		t.Fatalf("the flow was not refused: %v", f.why())
+	}
+	if want != nil && !errors.Is(stop, want) {
+		t.Errorf("%v does not tell of %v", stop, want)
+	}
+}
+
+func begin(t *testing.T, r *Ramp) *Batch {
+	t.Helper()
+	b, err := r.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// finish ends a batch of n items, each with that many files.
+func finish(b *Batch, n int, files int64, err error) {
+	b.Expect(n)
+	for range n {
+		b.Gone(files, err)
+	}
+}
+
+func TestBatchesGrowWhileFilesGo(t *testing.T) {
+	flow := &gentleFlow{}
+	r := NewRamp(1000, flow)
+	for _, want := range []int{1, 10, 100, 1000, 1000} {
+		if r.Size() != want {
+			t.Errorf("a batch of %d, want %d", r.Size(), want)
+		}
+		finish(begin(t, r), r.Size(), 2, nil)
+	}
+	if r = NewRamp(5, flow); r.Size() != 1 {
+		t.Errorf("the first batch has %d", r.Size())
+	}
+	finish(begin(t, r), 1, 1, nil)
+	if r.Size() != 5 {
+		t.Errorf("%d rows, at most 5 are asked for", r.Size())
+	}
+	if flow.Stopping() {
+		t.Error(flow.why())
+	}
+}
+
+func TestBatchesDoNotGrowWithoutRows(t *testing.T) {
+	flow := &gentleFlow{}
+	r := NewRamp(1000, flow)
+	for range 10 {
+		begin(t, r).Expect(0) // all of them changed or in use
+	}
+	if r.Size() != 1 || flow.Stopping() {
+		t.Errorf("size %d, stopped: %v", r.Size(), flow.why())
+	}
+}
+
+func TestAFullBatchMayRunBesideAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRamp(10, &gentleFlow{})
+		ahead := make(chan *Batch)
+		wait := func() {
+			go func() {
+				if b, err := r.Begin(t.Context()); err == nil {
+					ahead <- b
+				}
+			}()
+			synctest.Wait()
+		}
+		first := begin(t, r)
+		wait()
+		select {
+		case <-ahead:
+			t.Fatal("while batches are small the next one waits for the files of the one before")
+		default:
+		}
+		finish(first, 1, 1, nil)
+		second, third := <-ahead, begin(t, r)
+		wait()
+		select {
+		case <-ahead:
+			t.Fatal("three at once")
+		default:
+		}
+		finish(third, 10, 1, nil)
+		finish(<-ahead, 10, 1, nil)
+		finish(second, 10, 1, nil)
+	})
+}
+
+func TestABatchOfWhichNoFileCanBeDeletedStopsTheFlow(t *testing.T) {
+	denied := errors.New("denied")
+	for _, n := range []int{1, 7, 1000} {
+		flow := &gentleFlow{}
+		r := NewRamp(1000, flow)
+		r.Doubt = func() error { return nil } // that the files are there is just what is wrong
+		finish(begin(t, r), n, 0, denied)
+		refusedBecause(t, flow, denied)
+	}
+	flow := &gentleFlow{}
+	r := NewRamp(1000, flow)
+	b := begin(t, r)
+	b.Expect(2)
+	b.Gone(0, denied)
+	b.Gone(1, nil)
+	if flow.Stopping() {
+		t.Errorf("one file that stays does not stop the others: %v", flow.why())
+	}
+}
+
+func TestMissingFilesCastDoubtOnTheStore(t *testing.T) {
+	moved := &item.RunError{Cause: item.CauseRefused, Doing: "look again", Err: errors.New("moved")}
+	flow := &gentleFlow{}
+	r := NewRamp(1000, flow)
+	asked := 0
+	r.Doubt = func() error { asked++; return nil }
+	finish(begin(t, r), 1, 0, nil)
+	finish(begin(t, r), 10, 0, nil)
+	if flow.Stopping() || asked != 2 || r.Size() != 100 {
+		t.Errorf("the store is the right one: asked %d times, size %d, %v", asked, r.Size(), flow.why())
+	}
+	r.Doubt = func() error { return moved }
+	finish(begin(t, r), 100, 0, nil)
+	refusedBecause(t, flow, moved)
+
+	flow = &gentleFlow{}
+	finish(begin(t, NewRamp(1000, flow)), 1, 0, nil)
+	refusedBecause(t, flow, nil)
+}
+
+// TestNoBatchBeginsAfterABadOne: whoever waited for the bad batch to end must see the stop.
+func TestNoBatchBeginsAfterABadOne(t *testing.T) {
+	for range 200 {
+		flow := &gentleFlow{}
+		r := NewRamp(1, flow)
+		r.size, r.Most = 1, 1000
+		b := begin(t, r)
+		seen := make(chan bool)
+		go func() {
+			_, err := r.Begin(t.Context())
+			seen <- err == nil && !flow.Stopping()
+		}()
+		finish(b, 1, 0, errors.New("denied"))
+		if <-seen {
+			t.Fatal("another batch may begin before the flow is told to stop")
+		}
+	}
+}
+
+func TestWaitingForABatchEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r := NewRamp(1000, &gentleFlow{})
+	begin(t, r)
+	why := errors.New("hard stop")
+	cancel(why)
+	if _, err := r.Begin(ctx); !errors.Is(err, why) {
+		t.Errorf("%v, want %v", err, why)
+	}
+}
+
+func TestBudgetIsNeverOverspent(t *testing.T) {
+	b := NewBudget(10)
+	var took sync.WaitGroup
+	var mu sync.Mutex
+	total := 0
+	for range 20 {
+		took.Go(func() {
+			for range 50 {
+				n := b.TakeUpTo(3)
+				if n > 0 {
+					b.GiveBack(1)
+					n--
+				}
+				mu.Lock()
+				total += n
+				mu.Unlock()
+			}
+		})
+	}
+	took.Wait()
+	total += b.TakeUpTo(100)
+	if total != 10 || !b.Spent() || b.Take() {
+		t.Errorf("%d of 10 were given", total)
+	}
+	if free := NewBudget(0); free.TakeUpTo(5) != 5 || free.Spent() {
+		t.Error("no limit is a limit")
+	}
+}
