@@ -28,9 +28,6 @@ func oldTalks(t *testing.T, s *sandbox.Server, n int) []*talk {
 // refill gives every room old messages again.
 func refill(t *testing.T, s *sandbox.Server, rooms []*talk) {
 	t.Helper()
-	for _, r := range rooms {
-		r.messages = nil
-	}
 	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
 		for _, r := range rooms {
 			if err := r.plantOld(ctx, p, 20); err != nil {
@@ -40,7 +37,13 @@ func refill(t *testing.T, s *sandbox.Server, rooms []*talk) {
 		return nil
 	})
 	for _, r := range rooms {
-		r.before = rowsOf(t, s, r.id)
+		r.before, r.messages = rowsOf(t, s, r.id), nil
+		for _, e := range r.before {
+			if !e.State {
+				r.messages = append(r.messages, e.ID)
+			}
+		}
+		r.goes = len(r.messages) - 2
 	}
 }
 
@@ -117,6 +120,7 @@ func TestHistoryMeetsTrouble(t *testing.T) {
 			defer mu.Unlock()
 			if n == 3 {
 				until = time.Now().Add(time.Second)
+				return http.StatusBadGateway
 			}
 			return 0
 		}
@@ -184,10 +188,18 @@ func TestHistoryMeetsTrouble(t *testing.T) {
 		}
 		r := do(t, only(s, f, rooms))
 		h := r.flow(t, item.History)
-		if h.Examined != int64(len(rooms)) || h.Done < 1 {
+		if h.Examined != int64(len(rooms)) || h.Done < 1 || h.Done+h.Failed+h.LeftTotal != h.Examined {
 			t.Errorf("%+v\n%s", h, r.log)
 		}
-		t.Logf("causes %v, %+v", r.causes, h)
+		if (h.Done < h.Examined) == (r.summary.ExitCode == 0) {
+			t.Errorf("causes %v of %+v", r.causes, h)
+		}
+		for _, failure := range r.summary.Failures {
+			// Synapse answers 500 once for each connection that it lost.
+			if !strings.Contains(failure.Cause, "500 Internal Server Error") || failure.Key == "" {
+				t.Errorf("%+v", failure)
+			}
+		}
 		finish(t, s, rooms)
 	})
 }

@@ -25,8 +25,11 @@ func seedTalks(t *testing.T, s *sandbox.Server) []*talk {
 	t.Helper()
 	var all []*talk
 	for _, version := range []string{"1", "3", "6", "10", "11", "12"} {
-		for age, goes := range map[string]int{"old": 4, "mixed": 3, "young": 0} {
-			r := newTalk(t, s, age+" room of version "+version, sandbox.RoomOptions{Version: version}, 5)
+		for age, goes := range map[string]int{"old": 3, "mixed": 2, "young": 0} {
+			if age == "young" && version != "1" && version != "12" {
+				continue
+			}
+			r := newTalk(t, s, age+" room of version "+version, sandbox.RoomOptions{Version: version}, 4)
 			r.goes = goes
 			all = append(all, r)
 		}
@@ -156,7 +159,7 @@ func TestHistory(t *testing.T) {
 	if h.Examined != int64(len(rooms)) || h.Failed != 0 || h.LeftTotal != 0 {
 		t.Errorf("summary %+v of %d rooms", h, len(rooms))
 	}
-	for reason, want := range map[item.Reason]int64{item.NothingOld: 6, item.NotSelected: 1, item.NotYetWorthIt: 1} {
+	for reason, want := range map[item.Reason]int64{item.NothingOld: 2, item.NotSelected: 1, item.NotYetWorthIt: 1} {
 		if h.Kept[reason] != want {
 			t.Errorf("%d rooms kept for %q, want %d", h.Kept[reason], reason, want)
 		}
