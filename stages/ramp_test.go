@@ -166,22 +166,31 @@ func TestMissingFilesCastDoubtOnTheStore(t *testing.T) {
 	refusedBecause(t, flow, nil)
 }
 
+// onStop is a flow that looks around at the moment when it is told to stop.
+type onStop struct {
+	gentleFlow
+	look func()
+}
+
+func (f *onStop) StopFeeding(cause error) {
+	f.look()
+	f.gentleFlow.StopFeeding(cause)
+}
+
 // TestNoBatchBeginsAfterABadOne: whoever waited for the bad batch to end must see the stop.
 func TestNoBatchBeginsAfterABadOne(t *testing.T) {
-	for range 200 {
-		flow := &gentleFlow{}
-		r := NewRamp(1, flow)
-		r.size, r.Most = 1, 1000
-		b := begin(t, r)
-		seen := make(chan bool)
-		go func() {
-			_, err := r.Begin(t.Context())
-			seen <- err == nil && !flow.Stopping()
-		}()
-		finish(b, 1, 0, errors.New("denied"))
-		if <-seen {
-			t.Fatal("another batch may begin before the flow is told to stop")
+	flow := &onStop{}
+	r := NewRamp(1000, flow)
+	flow.look = func() {
+		dead, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := r.Begin(dead); err == nil {
+			t.Error("another batch may begin before the flow has been told to stop")
 		}
+	}
+	finish(begin(t, r), 1, 0, errors.New("denied"))
+	if !flow.Stopping() {
+		t.Error("it was not told to stop")
 	}
 }
 

@@ -1,0 +1,478 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/retry"
+	"synupkeep/internal/sandbox"
+)
+
+// copies are empty copies of Synapse's tables that hide the real ones.
+func copies(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(sandbox.Shared(t).ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := fmt.Sprintf("copies_%d", rand.Uint32())
+	cfg.ConnConfig.RuntimeParams["search_path"] = schema + ",public"
+	cfg.MaxConns = 8
+	db, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, err := db.Exec(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
+		db.Close()
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	sql(t, db, "CREATE SCHEMA "+schema)
+	for _, table := range []string{
+		"local_media_repository", "local_media_repository_thumbnails", "local_media_repository_url_cache", "remote_media_cache",
+		"remote_media_cache_thumbnails", "profiles", "events", "event_json", "room_memberships",
+	} {
+		sql(t, db, fmt.Sprintf("CREATE TABLE %s.%s (LIKE public.%s INCLUDING ALL)", schema, table, table))
+	}
+	return db
+}
+
+func sql(t *testing.T, db interface {
+	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
+}, query string, args ...any,
+) {
+	t.Helper()
+	if _, err := db.Exec(t.Context(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// limit is the cut-off of these tests.
+func limit() time.Time { return time.UnixMilli(1_700_000_000_000) }
+
+// localRow is an upload past the cut-off but for what change says; its id stands in front.
+func localRow(t *testing.T, db *pgxpool.Pool, id, change string) item.Media {
+	t.Helper()
+	sql(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, media_type, user_id, authenticated)
+		VALUES ($1, $2, 5, 'image/png', '@a:hs', true)`, id, limit().UnixMilli()-1)
+	sql(t, db, `INSERT INTO local_media_repository_thumbnails (media_id, thumbnail_width, thumbnail_height, thumbnail_type, thumbnail_method)
+		VALUES ($1, 32, 32, 'image/png', 'crop'), ($1, 96, 96, 'image/png', 'crop')`, id)
+	sql(t, db, `INSERT INTO local_media_repository_url_cache (url, media_id, download_ts) VALUES ('https://example.org/' || $1, $1, 1)`, id)
+	if change != "" {
+		sql(t, db, `UPDATE local_media_repository SET `+change+` WHERE media_id = $1`, id)
+	}
+	return item.Media{Flow: item.LocalMedia, Origin: "hs", ID: id, FileID: id}
+}
+
+func remoteRow(t *testing.T, db *pgxpool.Pool, origin, id, change string) item.Media {
+	t.Helper()
+	sql(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, last_access_ts, authenticated)
+		VALUES ($1, $2, 'file' || $2, $3, true)`, origin, id, limit().UnixMilli()-1)
+	sql(t, db, `INSERT INTO remote_media_cache_thumbnails (media_origin, media_id, thumbnail_width, thumbnail_height, thumbnail_type,
+		thumbnail_method, filesystem_id) VALUES ($1, $2, 32, 32, 'image/png', 'crop', 'file' || $2)`, origin, id)
+	if change != "" {
+		sql(t, db, `UPDATE remote_media_cache SET `+change+` WHERE media_origin = $1 AND media_id = $2`, origin, id)
+	}
+	return item.Media{Flow: item.RemoteMedia, Origin: origin, ID: id, FileID: "stale"}
+}
+
+// inTables lists what the tables hold, one line an id and table.
+func inTables(t *testing.T, db *pgxpool.Pool) []string {
+	t.Helper()
+	return column[string](t, db, `
+		SELECT 'row ' || media_id FROM local_media_repository
+		UNION SELECT 'thumbnail ' || media_id FROM local_media_repository_thumbnails
+		UNION SELECT 'answer ' || media_id FROM local_media_repository_url_cache
+		UNION SELECT 'row ' || media_origin || '/' || media_id FROM remote_media_cache
+		UNION SELECT 'thumbnail ' || media_origin || '/' || media_id FROM remote_media_cache_thumbnails ORDER BY 1`)
+}
+
+// deleted is what DeleteRows made of a batch.
+type deleted struct {
+	files map[string]string // of the rows that are gone
+	rest  map[string]string // status and reason of the others
+	errs  map[string]error
+	times int
+}
+
+func doRows(t *testing.T, ctx context.Context, d *DeleteRows, media ...item.Media) deleted { //nolint:revive // the test's t first
+	t.Helper()
+	got := deleted{files: map[string]string{}, rest: map[string]string{}, errs: map[string]error{}}
+	err := d.Do(ctx, media, func(m Deletion) error {
+		got.files[m.ID] = m.FileID
+		got.times++
+		m.Batch.Gone(1, nil)
+		return nil
+	}, func(o item.Outcome) error {
+		_, id, _ := sandbox.SplitMXC(o.Key)
+		got.rest[id] = string(o.Status) + " " + string(o.Reason)
+		got.errs[id] = o.Err
+		got.times++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.times != len(media) {
+		t.Errorf("%d outcomes of %d media", got.times, len(media))
+	}
+	return got
+}
+
+func deleteRows(db Transactor, flow Stopper) DeleteRows {
+	return DeleteRows{
+		DB: db, Ramp: NewRamp(1000, flow), Budget: NewBudget(0), Flow: flow,
+		Retry: retry.Policy{For: 3 * time.Second, First: 10 * time.Millisecond},
+	}
+}
+
+func TestOnlyUploadsThatAreStillEligibleGo(t *testing.T) {
+	db := copies(t)
+	media := []item.Media{{Flow: item.LocalMedia, Origin: "hs", ID: "vanished"}}
+	want := deleted{files: map[string]string{}, rest: map[string]string{"vanished": "skipped changed"}}
+	add := func(id, change string, goes bool) {
+		media = append(media, localRow(t, db, id, change))
+		if goes {
+			want.files[id] = id
+		} else {
+			want.rest[id] = "skipped changed"
+		}
+	}
+	add("goes", "", true)
+	add("unread", "last_access_ts = NULL", true)
+	add("ofNobody", "user_id = NULL", true)
+	add("young", fmt.Sprint("created_ts = ", limit().UnixMilli()), false)
+	add("undated", "created_ts = NULL", false)
+	add("quarantined", "quarantined_by = '@admin:hs'", false)
+	add("safe", "safe_from_quarantine = true", false)
+	add("uploading", "media_length = NULL", false)
+	add("preview", "url_cache = 'https://example.org'", false)
+	for _, id := range []string{"profile", "fragment", "member", "memberFragment", "roomURL", "roomThumbnail"} {
+		add(id, "", false)
+	}
+	add("replacedMember", "", true)
+	sql(t, db, `INSERT INTO profiles (user_id, full_user_id, avatar_url) VALUES ('a', '@a:hs', 'mxc://hs/profile'), ('b', '@b:hs', NULL),
+		('c', '@c:hs', 'mxc://hs/fragment#auto'), ('d', '@d:hs', 'mxc://hs2/goes'), ('e', '@e:hs', 'mxc://hs/goes2')`)
+	event := func(stream int, kind, avatar, json string) {
+		id := fmt.Sprint("$", stream)
+		sql(t, db, `INSERT INTO events (topological_ordering, event_id, type, room_id, processed, outlier, depth, stream_ordering, instance_name)
+			VALUES (1, $1, $2, '!r', true, false, 1, $3, 'master')`, id, kind, stream)
+		sql(t, db, `INSERT INTO event_json (event_id, room_id, internal_metadata, json) VALUES ($1, '!r', '{}', $2)`, id, json)
+		if avatar != "" {
+			sql(t, db, `INSERT INTO room_memberships (event_id, user_id, sender, room_id, membership, avatar_url, event_stream_ordering)
+				VALUES ($1, '@a:hs', '@a:hs', '!r', 'join', $2, $3)`, id, avatar, stream)
+		}
+	}
+	event(100, "m.room.member", "mxc://hs/replacedMember", "{}")
+	event(101, "m.room.member", "mxc://hs/member", "{}")
+	event(102, "m.room.member", "mxc://hs/memberFragment#auto", "{}")
+	event(103, "m.room.avatar", "", `{"content": {"url": "mxc://hs/roomURL", "info": {"thumbnail_url": "mxc://hs/roomThumbnail"}}}`)
+	event(104, "m.room.message", "", `{"content": {"url": "mxc://hs/goes"}}`) // messages protect nothing yet
+
+	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 100), media...)
+	if diff := cmp.Diff([]map[string]string{want.files, want.rest}, []map[string]string{got.files, got.rest}); diff != "" {
+		t.Errorf("outcomes:\n%s", diff)
+	}
+	var left []string
+	for _, m := range media[1:] {
+		if _, gone := want.files[m.ID]; !gone {
+			left = append(left, "row "+m.ID, "thumbnail "+m.ID)
+		}
+		left = append(left, "answer "+m.ID) // only a preview has one; of an upload it says nothing
+	}
+	sameLines(t, left, inTables(t, db))
+}
+
+func sameLines(t *testing.T, want, got []string) {
+	t.Helper()
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("in the tables:\n%s", diff)
+	}
+}
+
+func TestOnlyPreviewsThatAreStillEligibleGo(t *testing.T) {
+	db := copies(t)
+	const isPreview = "url_cache = 'https://example.org'"
+	var media []item.Media
+	for id, change := range map[string]string{
+		"goes": "", "undated": ", created_ts = NULL", "young": fmt.Sprint(", created_ts = ", limit().UnixMilli()),
+		"quarantined": ", quarantined_by = '@admin:hs'", "safe": ", safe_from_quarantine = true", "upload": ", url_cache = NULL",
+	} {
+		m := localRow(t, db, id, isPreview)
+		if change != "" {
+			sql(t, db, "UPDATE local_media_repository SET media_length = 6"+change+" WHERE media_id = $1", id)
+		}
+		m.Flow = item.Previews
+		media = append(media, m)
+	}
+	got := doRows(t, t.Context(), NewDeletePreviews(deleteRows(db, &gentleFlow{}), limit()), media...)
+	if diff := cmp.Diff(map[string]string{"goes": "goes"}, got.files); diff != "" {
+		t.Error(diff)
+	}
+	var left []string
+	for _, m := range media {
+		if m.ID != "goes" {
+			left = append(left, "row "+m.ID, "thumbnail "+m.ID, "answer "+m.ID)
+		}
+	}
+	sameLines(t, left, inTables(t, db))
+}
+
+func TestOnlyRemoteMediaThatIsStillEligibleGoes(t *testing.T) {
+	db := copies(t)
+	media := []item.Media{
+		remoteRow(t, db, "a", "goes", ""), remoteRow(t, db, "a", "noFile", "filesystem_id = NULL"),
+		remoteRow(t, db, "b", "accessed", fmt.Sprint("last_access_ts = ", limit().UnixMilli())),
+		remoteRow(t, db, "b", "never", "last_access_ts = NULL"), remoteRow(t, db, "b", "quarantined", "quarantined_by = '@admin:hs'"),
+	}
+	remoteRow(t, db, "b", "goes", "") // the same id of another server
+	got := doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &gentleFlow{}), limit()), media...)
+	if diff := cmp.Diff(map[string]string{"goes": "filegoes", "noFile": ""}, got.files); diff != "" {
+		t.Errorf("the file's name is the one that the row had last:\n%s", diff)
+	}
+	sameLines(t, []string{
+		"row b/accessed", "row b/never", "row b/quarantined", "row b/goes",
+		"thumbnail b/accessed", "thumbnail b/never", "thumbnail b/quarantined", "thumbnail b/goes",
+	}, inTables(t, db))
+}
+
+func TestWhatASourceFindsTwiceIsDeletedOnce(t *testing.T) {
+	db := copies(t)
+	once := remoteRow(t, db, "a", "twice", "")
+	d := NewDeleteRemote(deleteRows(db, &gentleFlow{}), limit())
+	got := doRows(t, t.Context(), d, once, once)
+	if len(got.files) != 1 || got.rest["twice"] != "skipped changed" {
+		t.Errorf("%+v", got)
+	}
+	if _, err := d.Ramp.Begin(t.Context()); err != nil || d.Ramp.running != 1 {
+		t.Errorf("the batch has not ended: %d, %v", d.Ramp.running, err)
+	}
+}
+
+func TestALockedRowIsSkipped(t *testing.T) {
+	db := copies(t)
+	media := []item.Media{localRow(t, db, "free", ""), localRow(t, db, "locked", "")}
+	remote := []item.Media{remoteRow(t, db, "a", "free", ""), remoteRow(t, db, "a", "locked", "")}
+	tx, err := db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	sql(t, tx, `UPDATE local_media_repository SET last_access_ts = 1 WHERE media_id = 'locked'`)
+	sql(t, tx, `UPDATE remote_media_cache SET last_access_ts = 1 WHERE media_id = 'locked'`)
+	for _, got := range []deleted{
+		doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 0), media...),
+		doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &gentleFlow{}), limit()), remote...),
+	} {
+		if got.rest["locked"] != "skipped in use" || len(got.files) != 1 {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestTheLimitOfABatch(t *testing.T) {
+	db := copies(t)
+	var media []item.Media
+	for i := range 5 {
+		media = append(media, localRow(t, db, fmt.Sprint("id", i), ""))
+	}
+	sql(t, db, `UPDATE local_media_repository SET quarantined_by = 'x' WHERE media_id = 'id0'`)
+	d := deleteRows(db, &gentleFlow{})
+	d.Budget = NewBudget(3)
+	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), media...)
+	want := map[string]string{"id0": "skipped changed", "id3": "left limit", "id4": "left limit"}
+	if diff := cmp.Diff(want, got.rest); diff != "" {
+		t.Error(diff)
+	}
+	if d.Budget.TakeUpTo(5) != 1 {
+		t.Error("what was not deleted must be given back")
+	}
+}
+
+func TestNothingIsDeletedOnceTheFlowStops(t *testing.T) {
+	db := copies(t)
+	flow := &gentleFlow{cause: errors.New("stop")}
+	m := localRow(t, db, "stays", "")
+	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0), m)
+	if got.rest["stays"] != "left stopped" || len(inTables(t, db)) != 3 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// doubtful is a database whose connection ends with the commit. commit decides what the server does about it.
+type doubtful struct {
+	*pgxpool.Pool
+	commits int
+	commit  func(n int, tx pgx.Tx) error
+}
+
+type doubtfulTx struct {
+	pgx.Tx
+	db *doubtful
+}
+
+func (d *doubtful) Begin(ctx context.Context) (pgx.Tx, error) {
+	tx, err := d.Pool.Begin(ctx)
+	return doubtfulTx{tx, d}, err
+}
+
+func (tx doubtfulTx) Commit(context.Context) error {
+	tx.db.commits++
+	return tx.db.commit(tx.db.commits, tx.Tx)
+}
+
+// Rollback does nothing: a connection that is gone carries none.
+func (tx doubtfulTx) Rollback(context.Context) error { return nil }
+
+func TestACommitInDoubtIsLookedUp(t *testing.T) {
+	background := context.Background()
+	lost := func(tx pgx.Tx) error { _ = tx.Rollback(background); return io.ErrUnexpectedEOF }
+	done := func(tx pgx.Tx) error { return errors.Join(tx.Commit(background), io.ErrUnexpectedEOF) }
+	for name, test := range map[string]struct {
+		commit func(n int, tx pgx.Tx) error
+		want   int
+	}{
+		"committed all the same": {func(_ int, tx pgx.Tx) error { return done(tx) }, 1},
+		"rolled back": {func(n int, tx pgx.Tx) error {
+			if n == 1 {
+				return lost(tx)
+			}
+			return tx.Commit(background)
+		}, 2},
+		"rolled back, then committed": {func(n int, tx pgx.Tx) error {
+			if n < 3 {
+				return lost(tx)
+			}
+			return done(tx)
+		}, 3},
+		"an error that nobody knows": {func(_ int, tx pgx.Tx) error { _ = done(tx); return errors.New("surprise") }, 1},
+		// The server is still at it when we ask: a row that can be seen may yet go.
+		"committed later": {func(_ int, tx pgx.Tx) error {
+			time.AfterFunc(300*time.Millisecond, func() { _ = tx.Commit(background) })
+			return io.ErrUnexpectedEOF
+		}, 1},
+		"refused": {func(n int, tx pgx.Tx) error {
+			if n == 1 {
+				_ = tx.Rollback(background)
+				return &pgconn.PgError{Severity: "ERROR", Code: "57P01"}
+			}
+			return tx.Commit(background)
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := copies(t)
+			flow := &gentleFlow{}
+			shaky := &doubtful{Pool: db, commit: test.commit}
+			d := deleteRows(shaky, flow)
+			got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""), localRow(t, db, "b", ""))
+			if diff := cmp.Diff(map[string]string{"a": "a", "b": "b"}, got.files); diff != "" {
+				t.Errorf("their files would stay for good:\n%s\n%v %v", diff, got.rest, got.errs)
+			}
+			if shaky.commits != test.want || flow.Stopping() {
+				t.Errorf("%d commits, want %d; %v", shaky.commits, test.want, flow.why())
+			}
+			remote := []item.Media{remoteRow(t, db, "x", "a", ""), remoteRow(t, db, "y", "a", "")}
+			shaky.commits = 0
+			d = deleteRows(shaky, flow)
+			if got := doRows(t, t.Context(), NewDeleteRemote(d, limit()), remote...); got.times != 2 || len(got.rest) != 0 {
+				t.Errorf("remote: %+v", got)
+			}
+		})
+	}
+}
+
+func TestRowsThatStayInDoubtAreSaidSo(t *testing.T) {
+	db := copies(t)
+	flow := &gentleFlow{}
+	d := deleteRows(&doubtful{Pool: db, commit: func(_ int, tx pgx.Tx) error {
+		// The server goes on without ever ending, and the row stays locked.
+		t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+		return io.ErrUnexpectedEOF
+	}}, flow)
+	d.Retry.For = 500 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	got := doRows(t, ctx, NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""))
+	if got.rest["a"] != "failed " || got.errs["a"] == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestADatabaseThatIsGoneStopsTheFlowSoftly(t *testing.T) {
+	db := copies(t)
+	flow := &gentleFlow{}
+	d := deleteRows(&doubtful{Pool: db, commit: func(_ int, tx pgx.Tx) error {
+		_ = tx.Rollback(context.Background())
+		return io.ErrUnexpectedEOF
+	}}, flow)
+	d.Retry.For = 200 * time.Millisecond
+	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""))
+	var stop *item.RunError
+	if !errors.As(flow.why(), &stop) || stop.Cause != item.CauseFailed || got.rest["a"] != "failed " {
+		t.Errorf("%+v, %v", got, flow.why())
+	}
+}
+
+func TestAStatementThatFailsStopsNothing(t *testing.T) {
+	db := copies(t)
+	flow := &gentleFlow{}
+	m := localRow(t, db, "a", "")
+	d := NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0)
+	d.sql.remove = "SELECT broken"
+	if got := doRows(t, t.Context(), d, m); got.rest["a"] != "failed " || flow.Stopping() || len(inTables(t, db)) != 3 {
+		t.Errorf("%+v, %v", got, flow.why())
+	}
+}
+
+// TestAHardStopDoesNotTearATransactionApart: the statement waits for a lock when the stop comes.
+func TestAHardStopDoesNotTearATransactionApart(t *testing.T) {
+	db := copies(t)
+	m := localRow(t, db, "a", "")
+	tx, err := db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql(t, tx, "LOCK TABLE local_media_repository IN EXCLUSIVE MODE")
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	time.AfterFunc(300*time.Millisecond, func() { _ = tx.Rollback(context.Background()) })
+	got := doRows(t, ctx, NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 0), m)
+	if diff := cmp.Diff(map[string]string{"a": "a"}, maps.Clone(got.files)); diff != "" {
+		t.Errorf("%s\n%v", diff, got.errs)
+	}
+	if got = doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 0)); got.times != 0 {
+		t.Error(got)
+	}
+}
+
+func TestOutlastEnds(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	longer, release := outlast(ctx, 20*time.Millisecond)
+	defer release()
+	why := errors.New("hard stop")
+	cancel(why)
+	if longer.Err() != nil {
+		t.Error("it ends with its parent")
+	}
+	<-longer.Done()
+	if !errors.Is(context.Cause(longer), why) {
+		t.Error(context.Cause(longer))
+	}
+}
