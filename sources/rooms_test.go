@@ -155,7 +155,10 @@ func TestRooms(t *testing.T) {
 	})
 	t.Run("stopped by the reader", func(t *testing.T) {
 		n := 0
-		for range (Rooms{DB: tx, CutOff: now, Page: 2}).Each(t.Context()) {
+		for _, err := range (Rooms{DB: tx, CutOff: now, Page: 2}).Each(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if n++; n == 3 {
 				break
 			}
