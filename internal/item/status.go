@@ -39,14 +39,14 @@ const (
 
 // Reasons to keep or skip media.
 const (
-	Avatar      Reason = "avatar"       // of a user, a member or a room
-	Quarantined Reason = "quarantined"  // deleting the row would lift the block
-	Protected   Reason = "protected"    // marked as protected from quarantine
-	Uploading   Reason = "uploading"    // an upload under way
-	Admin       Reason = "admin"        // --keep-user, --keep-media, --keep-type
-	OriginDown  Reason = "origin down"  // could not be fetched again
-	InUse       Reason = "in use"       // its row is locked by the server
-	Changed     Reason = "changed"      // no longer what it was when it was found
+	Avatar      Reason = "avatar"      // of a user, a member or a room
+	Quarantined Reason = "quarantined" // deleting the row would lift the block
+	Protected   Reason = "protected"   // marked as protected from quarantine
+	Uploading   Reason = "uploading"   // an upload under way
+	Admin       Reason = "admin"       // --keep-user, --keep-media, --keep-type
+	OriginDown  Reason = "origin down" // could not be fetched again
+	InUse       Reason = "in use"      // its row is locked by the server
+	Changed     Reason = "changed"     // no longer what it was when it was found
 )
 
 // Reasons to leave an item to the next run.
