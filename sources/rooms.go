@@ -24,7 +24,8 @@ type Querier interface {
 }
 
 // Rooms enumerates rooms with one probe each (phase A). What it says is cheap and generous: a room with a verdict has
-// certainly nothing to purge, any other may have.
+// nothing to purge that is old by its sender's clock, any other may have. By receipt, which decides in the end, a message
+// that its sender dated into the future may be old sooner; it goes with the next ones.
 type Rooms struct {
 	DB     Querier
 	CutOff time.Time
