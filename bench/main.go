@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -126,7 +127,7 @@ func synupkeep(server *sandbox.Server, flow item.Flow, inFlight int) contender {
 		cfg := &config.Config{
 			Postgres: config.NewSecret(server.ConnString()), APIURL: server.APIURL(),
 			Token:      config.Token{Given: config.NewSecret(server.AdminToken())},
-			MediaStore: server.MediaStore(), Flows: []item.Flow{flow}, Quiet: true,
+			MediaStore: server.MediaStore(), StateDir: filepath.Join(server.Dir(), "state"), Flows: []item.Flow{flow}, Quiet: true,
 			Ages:     map[item.Flow]config.Age{flow: {Delta: cutOffAge}},
 			History:  config.History{InFlight: inFlight, Timeout: time.Hour, GapGrace: 72 * time.Hour, ReportHold: 14 * 24 * time.Hour},
 			Media:    config.Media{DeleteConcurrency: 4, BatchSize: 1000},

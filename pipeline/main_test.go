@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ func settings(s *sandbox.Server, flows ...item.Flow) *config.Config {
 		APIURL:     s.APIURL(),
 		Token:      config.Token{Given: config.NewSecret(s.AdminToken())},
 		MediaStore: s.MediaStore(),
+		StateDir:   filepath.Join(s.Dir(), "state"),
 		Flows:      flows,
 		Ages:       map[item.Flow]config.Age{},
 		RetryFor:   10 * time.Second,

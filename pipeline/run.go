@@ -12,6 +12,7 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/mediastore"
 	"synupkeep/internal/postgres"
@@ -40,6 +41,10 @@ type run struct {
 	lock  *postgres.Lock
 	api   *synapse.Client
 	store *mediastore.Store
+
+	journal    *journal.Journal
+	unfinished []journal.Batch
+
 	tally *sinks.Tally
 	retry retry.Policy
 
@@ -82,7 +87,10 @@ func (r *run) do(ctx context.Context) error {
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watchLock(watched) })
-	err := r.flows(ctx)
+	err := r.finish(ctx)
+	if err == nil {
+		err = r.flows(ctx)
+	}
 	unwatch()
 	watch.Wait()
 	return err
@@ -179,6 +187,11 @@ func (r *run) close(ctx context.Context) {
 	}
 	if r.api != nil {
 		r.api.Close()
+	}
+	if r.journal != nil {
+		if err := r.journal.Close(); err != nil {
+			r.log.WithError(err).Warn("close the journal")
+		}
 	}
 	if r.store != nil {
 		if err := r.store.Close(); err != nil {

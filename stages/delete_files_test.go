@@ -39,7 +39,7 @@ func (s *shakyStore) Check(kind mediastore.Kind, _, _ string) (mediastore.Presen
 
 func deletion(f item.Flow, r *Ramp) Deletion {
 	b := &Batch{ramp: r}
-	b.Expect(1)
+	b.Expect(1, func(bool) {})
 	return Deletion{Media: item.Media{Flow: f, Origin: "hs", ID: "id", FileID: "file"}, Began: time.Now(), Batch: b, Tries: 1}
 }
 
@@ -61,7 +61,7 @@ func TestDeleteFilesCountsEachFileOnce(t *testing.T) {
 		"missing, then thumbnails":      {[]answer{{removed(2, 1, 20), unix.EIO}, {removed(1, 1, 10), nil}}, 3, 1, 30, 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			flow := &gentleFlow{}
+			flow := &memFlow{}
 			ramp := NewRamp(10, flow)
 			ramp.Doubt = func() error { return nil }
 			store := &shakyStore{answers: test.answers}
@@ -86,7 +86,7 @@ func TestFilesThatStayAreSaidSo(t *testing.T) {
 			err   error
 			calls bool // more than one
 		}{"for good": {unix.EACCES, false}, "away for too long": {unix.EIO, true}} {
-			flow := &gentleFlow{}
+			flow := &memFlow{}
 			store := &shakyStore{answers: []answer{{err: test.err}}}
 			d := DeleteFiles{Store: store, Retry: retry.Policy{For: time.Second}}
 			out, err := d.Do(t.Context(), deletion(item.LocalMedia, NewRamp(10, flow)))
@@ -110,7 +110,7 @@ func TestAHardStopDuringTheDeletionOfFilesIsTheFlows(t *testing.T) {
 	cancel(why)
 	store := &shakyStore{answers: []answer{{}}}
 	d := DeleteFiles{Store: store}
-	if _, err := d.Do(ctx, deletion(item.LocalMedia, NewRamp(10, &gentleFlow{}))); !errors.Is(err, why) {
+	if _, err := d.Do(ctx, deletion(item.LocalMedia, NewRamp(10, &memFlow{}))); !errors.Is(err, why) {
 		t.Errorf("%v, want %v", err, why)
 	}
 	if len(store.calls) > 0 {

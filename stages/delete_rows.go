@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/retry"
 )
@@ -28,8 +29,17 @@ type DeleteRows struct {
 	Budget *Budget
 	Retry  retry.Policy
 	Flow   Stopper
+	// Journal remembers the rows until their files are gone.
+	Journal Journal
 
 	sql statements
+}
+
+// Journal is what the next run reads when this one does not come to its end. It is written between a deletion and its
+// commit.
+type Journal interface {
+	Begin(flow item.Flow, rows []journal.Row) (id uint64, err error)
+	End(id uint64) error
 }
 
 // NewDeleteLocal deletes rows of uploads. position is the server's at the time before the protected set was read.
@@ -74,7 +84,7 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	f := d.delete(ctx, todo)
 	d.stop(f.failure)
 	d.Budget.GiveBack(granted - len(f.gone))
-	batch.Expect(len(f.gone))
+	batch.Expect(len(f.gone), func(clean bool) { d.settle(f, clean) })
 	reason := d.reasons(ctx, todo, f)
 	for _, m := range todo {
 		if file, ok := f.gone[keyOf(m)]; ok {
@@ -101,8 +111,22 @@ type fate struct {
 	gone map[key]string // the names of the files of the rows that are gone
 	// unsure are rows deleted in a transaction of which we never learnt whether it was committed.
 	unsure  map[key]string
+	entries []uint64 // in the journal
 	failure error
 	tries   int
+}
+
+// settle strikes the batch out of the journal, unless the next run has something to finish.
+func (d *DeleteRows) settle(f fate, clean bool) {
+	if !clean || len(f.unsure) > 0 {
+		return
+	}
+	for _, entry := range f.entries {
+		if err := d.Journal.End(entry); err != nil {
+			d.stop(journalError(err))
+			return
+		}
+	}
 }
 
 func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
@@ -118,7 +142,10 @@ func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
 		if len(pending) == 0 {
 			return nil
 		}
-		found, err := d.transact(ctx, pending)
+		found, entry, err := d.transact(ctx, pending)
+		if entry != 0 {
+			f.entries = append(f.entries, entry)
+		}
 		if err != nil {
 			f.unsure = found
 			return err
@@ -168,37 +195,61 @@ func without(media []item.Media, gone map[key]string) []item.Media {
 // it leaves rows in doubt.
 const stopGrace = 10 * time.Second
 
-// transact deletes in one transaction. Rows that come beside an error may be gone or not.
-func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found map[key]string, err error) {
+// transact deletes in one transaction, and writes the rows into the journal before it commits. Rows that come beside an
+// error may be gone or not.
+func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found map[key]string, entry uint64, err error) {
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	ctx, cancel := outlast(ctx, stopGrace)
 	defer cancel()
 	tx, err := d.DB.Begin(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // nothing to roll back after a commit
+	if found, err = d.remove(ctx, tx, media); err != nil || len(found) == 0 {
+		return nil, 0, err
+	}
+	if entry, err = d.Journal.Begin(media[0].Flow, journalRows(found)); err != nil {
+		return nil, 0, journalError(err)
+	}
+	if err := tx.Commit(ctx); rolledBack(err) {
+		return nil, entry, err
+	} else if err != nil {
+		return found, entry, err
+	}
+	return found, entry, nil
+}
+
+func (d *DeleteRows) remove(ctx context.Context, tx pgx.Tx, media []item.Media) (map[key]string, error) {
 	rows, err := tx.Query(ctx, d.sql.remove, d.args(media)...)
 	if err != nil {
 		return nil, err
 	}
-	found = make(map[key]string, len(media))
+	found := make(map[key]string, len(media))
 	var k key
 	var file string
-	if _, err := pgx.ForEachRow(rows, []any{&k.origin, &k.id, &file}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&k.origin, &k.id, &file}, func() error {
 		found[k] = file
 		return nil
-	}); err != nil {
-		return nil, err
+	})
+	return found, err
+}
+
+func journalRows(found map[key]string) []journal.Row {
+	rows := make([]journal.Row, 0, len(found))
+	for k, file := range found {
+		rows = append(rows, journal.Row{Origin: k.origin, ID: k.id, FileID: file})
 	}
-	if err := tx.Commit(ctx); rolledBack(err) {
-		return nil, err
-	} else if err != nil {
-		return found, err
+	return rows
+}
+
+func journalError(err error) error {
+	return &item.RunError{
+		Cause: item.CauseFailed, Doing: "keep the journal", Err: err,
+		Hint: "Without it nothing is deleted. Is there space in --state-dir, and is it writable?",
 	}
-	return found, nil
 }
 
 // rolledBack says whether the server itself refused to commit. Of a connection that ends with the commit we cannot tell.
@@ -274,10 +325,14 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 	}
 }
 
-// stop ends the flow when the database is what failed.
+// stop ends the flow when the database or the journal is what failed.
 func (d *DeleteRows) stop(err error) {
 	var away *retry.UnavailableError
-	if errors.As(err, &away) {
+	var ours *item.RunError
+	switch {
+	case errors.As(err, &ours):
+		d.Flow.StopFeeding(ours)
+	case errors.As(err, &away):
 		d.Flow.StopFeeding(&item.RunError{
 			Cause: item.CauseFailed, Doing: "delete media rows", Err: err,
 			Hint: "Is PostgreSQL running? The next run goes on where this one ended.",

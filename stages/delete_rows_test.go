@@ -136,7 +136,7 @@ func doRows(t *testing.T, ctx context.Context, d *DeleteRows, media ...item.Medi
 
 func deleteRows(db Transactor, flow Stopper) DeleteRows {
 	return DeleteRows{
-		DB: db, Ramp: NewRamp(1000, flow), Budget: NewBudget(0), Flow: flow,
+		DB: db, Ramp: NewRamp(1000, flow), Budget: NewBudget(0), Flow: flow, Journal: &notes{},
 		Retry: retry.Policy{For: 3 * time.Second, First: 10 * time.Millisecond},
 	}
 }
@@ -184,7 +184,7 @@ func TestOnlyUploadsThatAreStillEligibleGo(t *testing.T) {
 	event(103, "m.room.avatar", "", `{"content": {"url": "mxc://hs/roomURL", "info": {"thumbnail_url": "mxc://hs/roomThumbnail"}}}`)
 	event(104, "m.room.message", "", `{"content": {"url": "mxc://hs/goes"}}`) // messages protect nothing yet
 
-	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 100), media...)
+	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 100), media...)
 	if diff := cmp.Diff([]map[string]string{want.files, want.rest}, []map[string]string{got.files, got.rest}); diff != "" {
 		t.Errorf("outcomes:\n%s", diff)
 	}
@@ -222,7 +222,7 @@ func TestOnlyPreviewsThatAreStillEligibleGo(t *testing.T) {
 		m.Flow = item.Previews
 		media = append(media, m)
 	}
-	got := doRows(t, t.Context(), NewDeletePreviews(deleteRows(db, &gentleFlow{}), limit()), media...)
+	got := doRows(t, t.Context(), NewDeletePreviews(deleteRows(db, &memFlow{}), limit()), media...)
 	if diff := cmp.Diff(map[string]string{"goes": "goes"}, got.files); diff != "" {
 		t.Error(diff)
 	}
@@ -243,7 +243,7 @@ func TestOnlyRemoteMediaThatIsStillEligibleGoes(t *testing.T) {
 		remoteRow(t, db, "b", "never", "last_access_ts = NULL"), remoteRow(t, db, "b", "quarantined", "quarantined_by = '@admin:hs'"),
 	}
 	remoteRow(t, db, "b", "goes", "") // the same id of another server
-	got := doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &gentleFlow{}), limit()), media...)
+	got := doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &memFlow{}), limit()), media...)
 	if diff := cmp.Diff(map[string]string{"goes": "filegoes", "noFile": ""}, got.files); diff != "" {
 		t.Errorf("the file's name is the one that the row had last:\n%s", diff)
 	}
@@ -256,7 +256,7 @@ func TestOnlyRemoteMediaThatIsStillEligibleGoes(t *testing.T) {
 func TestWhatASourceFindsTwiceIsDeletedOnce(t *testing.T) {
 	db := copies(t)
 	once := remoteRow(t, db, "a", "twice", "")
-	d := NewDeleteRemote(deleteRows(db, &gentleFlow{}), limit())
+	d := NewDeleteRemote(deleteRows(db, &memFlow{}), limit())
 	got := doRows(t, t.Context(), d, once, once)
 	if len(got.files) != 1 || got.rest["twice"] != "skipped changed" {
 		t.Errorf("%+v", got)
@@ -278,8 +278,8 @@ func TestALockedRowIsSkipped(t *testing.T) {
 	sql(t, tx, `UPDATE local_media_repository SET last_access_ts = 1 WHERE media_id = 'locked'`)
 	sql(t, tx, `UPDATE remote_media_cache SET last_access_ts = 1 WHERE media_id = 'locked'`)
 	for _, got := range []deleted{
-		doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 0), media...),
-		doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &gentleFlow{}), limit()), remote...),
+		doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 0), media...),
+		doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &memFlow{}), limit()), remote...),
 	} {
 		if got.rest["locked"] != "skipped in use" || len(got.files) != 1 {
 			t.Errorf("%+v", got)
@@ -294,7 +294,7 @@ func TestTheLimitOfABatch(t *testing.T) {
 		media = append(media, localRow(t, db, fmt.Sprint("id", i), ""))
 	}
 	sql(t, db, `UPDATE local_media_repository SET quarantined_by = 'x' WHERE media_id = 'id0'`)
-	d := deleteRows(db, &gentleFlow{})
+	d := deleteRows(db, &memFlow{})
 	d.Budget = NewBudget(3)
 	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), media...)
 	want := map[string]string{"id0": "skipped changed", "id3": "left limit", "id4": "left limit"}
@@ -308,7 +308,7 @@ func TestTheLimitOfABatch(t *testing.T) {
 
 func TestNothingIsDeletedOnceTheFlowStops(t *testing.T) {
 	db := copies(t)
-	flow := &gentleFlow{cause: errors.New("stop")}
+	flow := &memFlow{cause: errors.New("stop")}
 	m := localRow(t, db, "stays", "")
 	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0), m)
 	if got.rest["stays"] != "left stopped" || len(inTables(t, db)) != 3 {
@@ -378,7 +378,7 @@ func TestACommitInDoubtIsLookedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := copies(t)
-			flow := &gentleFlow{}
+			flow := &memFlow{}
 			shaky := &doubtful{Pool: db, commit: test.commit}
 			d := deleteRows(shaky, flow)
 			got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""), localRow(t, db, "b", ""))
@@ -386,7 +386,7 @@ func TestACommitInDoubtIsLookedUp(t *testing.T) {
 				t.Errorf("their files would stay for good:\n%s\n%v %v", diff, got.rest, got.errs)
 			}
 			if shaky.commits != test.want || flow.Stopping() {
-				t.Errorf("%d commits, want %d; %v", shaky.commits, test.want, flow.why())
+				t.Errorf("%d commits, want %d; %v", shaky.commits, test.want, flow.Cause())
 			}
 			remote := []item.Media{remoteRow(t, db, "x", "a", ""), remoteRow(t, db, "y", "a", "")}
 			shaky.commits = 0
@@ -400,7 +400,7 @@ func TestACommitInDoubtIsLookedUp(t *testing.T) {
 
 func TestRowsThatStayInDoubtAreSaidSo(t *testing.T) {
 	db := copies(t)
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	d := deleteRows(&doubtful{Pool: db, commit: func(_ int, tx pgx.Tx) error {
 		// The server goes on without ever ending, and the row stays locked.
 		t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
@@ -417,7 +417,7 @@ func TestRowsThatStayInDoubtAreSaidSo(t *testing.T) {
 
 func TestADatabaseThatIsGoneStopsTheFlowSoftly(t *testing.T) {
 	db := copies(t)
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	d := deleteRows(&doubtful{Pool: db, commit: func(_ int, tx pgx.Tx) error {
 		_ = tx.Rollback(context.Background())
 		return io.ErrUnexpectedEOF
@@ -425,19 +425,19 @@ func TestADatabaseThatIsGoneStopsTheFlowSoftly(t *testing.T) {
 	d.Retry.For = 200 * time.Millisecond
 	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""))
 	var stop *item.RunError
-	if !errors.As(flow.why(), &stop) || stop.Cause != item.CauseFailed || got.rest["a"] != "failed " {
-		t.Errorf("%+v, %v", got, flow.why())
+	if !errors.As(flow.Cause(), &stop) || stop.Cause != item.CauseFailed || got.rest["a"] != "failed " {
+		t.Errorf("%+v, %v", got, flow.Cause())
 	}
 }
 
 func TestAStatementThatFailsStopsNothing(t *testing.T) {
 	db := copies(t)
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	m := localRow(t, db, "a", "")
 	d := NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0)
 	d.sql.remove = "SELECT broken"
 	if got := doRows(t, t.Context(), d, m); got.rest["a"] != "failed " || flow.Stopping() || len(inTables(t, db)) != 3 {
-		t.Errorf("%+v, %v", got, flow.why())
+		t.Errorf("%+v, %v", got, flow.Cause())
 	}
 }
 
@@ -453,11 +453,11 @@ func TestAHardStopDoesNotTearATransactionApart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
 	time.AfterFunc(300*time.Millisecond, func() { _ = tx.Rollback(context.Background()) })
-	got := doRows(t, ctx, NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 0), m)
+	got := doRows(t, ctx, NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 0), m)
 	if diff := cmp.Diff(map[string]string{"a": "a"}, maps.Clone(got.files)); diff != "" {
 		t.Errorf("%s\n%v", diff, got.errs)
 	}
-	if got = doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &gentleFlow{}), limit(), "hs", 0)); got.times != 0 {
+	if got = doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 0)); got.times != 0 {
 		t.Error(got)
 	}
 }

@@ -100,12 +100,14 @@ func remoteRows(cutOff time.Time) statements {
 			)
 			SELECT media_origin, media_id, file FROM gone`,
 		eligible: `SELECT m.media_origin, m.media_id ` + eligible,
-		there: `SELECT m.media_origin, m.media_id FROM remote_media_cache m
-			JOIN unnest($1::text[], $2::text[]) k (origin, id) ON m.media_origin = k.origin AND m.media_id = k.id
-			ORDER BY m.media_origin, m.media_id FOR UPDATE OF m`,
-		args: []any{cutOff.UnixMilli()},
+		there:    remoteThere,
+		args:     []any{cutOff.UnixMilli()},
 	}
 }
+
+const remoteThere = `SELECT m.media_origin, m.media_id FROM remote_media_cache m
+			JOIN unnest($1::text[], $2::text[]) k (origin, id) ON m.media_origin = k.origin AND m.media_id = k.id
+			ORDER BY m.media_origin, m.media_id FOR UPDATE OF m`
 
 // key identifies a row.
 type key struct{ origin, id string }

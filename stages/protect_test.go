@@ -14,7 +14,7 @@ func TestProtect(t *testing.T) {
 	protect := func() *Protect {
 		return &Protect{
 			Shown: shown, Users: NewGlobs([]string{"@bot*:hs"}), IDs: NewGlobs([]string{"kept?", "mxc://hs/whole"}),
-			Types: NewGlobs([]string{"image/*"}), Budget: NewBudget(0), Flow: &gentleFlow{},
+			Types: NewGlobs([]string{"image/*"}), Budget: NewBudget(0), Flow: &memFlow{},
 		}
 	}
 	media := func(id string) item.Media {

@@ -67,17 +67,21 @@ func (r *Ramp) Begin(ctx context.Context) (*Batch, error) {
 type Batch struct {
 	ramp *Ramp
 
+	// settle is called when the batch ends; clean says that every file that was to go is gone.
+	settle func(clean bool)
+
 	mu      sync.Mutex
-	open    int // items whose files are still to go, and one for the rows
+	open    int // items whose files are still to go
 	items   int
 	removed int64
 	failure error
 }
 
-// Expect says that the rows of n items are gone and their files are to follow. It is called once.
-func (b *Batch) Expect(n int) {
+// Expect says that the rows of n items are gone and their files are to follow. It is called once; settle is called when
+// they have.
+func (b *Batch) Expect(n int, settle func(clean bool)) {
 	b.mu.Lock()
-	b.open, b.items = n, n
+	b.open, b.items, b.settle = n, n, settle
 	b.mu.Unlock()
 	if n == 0 {
 		b.ramp.end(b)
@@ -101,6 +105,7 @@ func (b *Batch) Gone(files int64, err error) {
 
 // end judges a batch before another one may begin.
 func (r *Ramp) end(b *Batch) {
+	b.settle(b.failure == nil)
 	if err := r.judge(b); err != nil {
 		r.Flow.StopFeeding(err)
 	}

@@ -10,34 +10,12 @@ import (
 	"synupkeep/internal/item"
 )
 
-// gentleFlow is a flow that can be told to stop.
-type gentleFlow struct {
-	mu    sync.Mutex
-	cause error
-}
-
-func (f *gentleFlow) Stopping() bool { return f.why() != nil }
-
-func (f *gentleFlow) StopFeeding(cause error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.cause == nil {
-		f.cause = cause
-	}
-}
-
-func (f *gentleFlow) why() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.cause
-}
-
 // refusedBecause fails unless the flow was stopped with exit code 13 for this.
-func refusedBecause(t *testing.T, f *gentleFlow, want error) {
+func refusedBecause(t *testing.T, f *memFlow, want error) {
 	t.Helper()
 	var stop *item.RunError
-	if !errors.As(f.why(), &stop) || stop.Cause != item.CauseRefused {
-		t.Fatalf("the flow was not refused: %v", f.why())
+	if !errors.As(f.Cause(), &stop) || stop.Cause != item.CauseRefused {
+		t.Fatalf("the flow was not refused: %v", f.Cause())
 	}
 	if want != nil && !errors.Is(stop, want) {
 		t.Errorf("%v does not tell of %v", stop, want)
@@ -55,14 +33,14 @@ func begin(t *testing.T, r *Ramp) *Batch {
 
 // finish ends a batch of n items, each with that many files.
 func finish(b *Batch, n int, files int64, err error) {
-	b.Expect(n)
+	b.Expect(n, func(bool) {})
 	for range n {
 		b.Gone(files, err)
 	}
 }
 
 func TestBatchesGrowWhileFilesGo(t *testing.T) {
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	r := NewRamp(1000, flow)
 	for _, want := range []int{1, 10, 100, 1000, 1000} {
 		if r.Size() != want {
@@ -78,24 +56,24 @@ func TestBatchesGrowWhileFilesGo(t *testing.T) {
 		t.Errorf("%d rows, at most 5 are asked for", r.Size())
 	}
 	if flow.Stopping() {
-		t.Error(flow.why())
+		t.Error(flow.Cause())
 	}
 }
 
 func TestBatchesDoNotGrowWithoutRows(t *testing.T) {
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	r := NewRamp(1000, flow)
 	for range 10 {
-		begin(t, r).Expect(0) // all of them changed or in use
+		begin(t, r).Expect(0, func(bool) {}) // all of them changed or in use
 	}
 	if r.Size() != 1 || flow.Stopping() {
-		t.Errorf("size %d, stopped: %v", r.Size(), flow.why())
+		t.Errorf("size %d, stopped: %v", r.Size(), flow.Cause())
 	}
 }
 
 func TestAFullBatchMayRunBesideAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRamp(10, &gentleFlow{})
+		r := NewRamp(10, &memFlow{})
 		ahead := make(chan *Batch)
 		wait := func() {
 			go func() {
@@ -129,52 +107,52 @@ func TestAFullBatchMayRunBesideAnother(t *testing.T) {
 func TestABatchOfWhichNoFileCanBeDeletedStopsTheFlow(t *testing.T) {
 	denied := errors.New("denied")
 	for _, n := range []int{1, 7, 1000} {
-		flow := &gentleFlow{}
+		flow := &memFlow{}
 		r := NewRamp(1000, flow)
 		r.Doubt = func() error { return nil } // that the files are there is just what is wrong
 		finish(begin(t, r), n, 0, denied)
 		refusedBecause(t, flow, denied)
 	}
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	r := NewRamp(1000, flow)
 	b := begin(t, r)
-	b.Expect(2)
+	b.Expect(2, func(bool) {})
 	b.Gone(0, denied)
 	b.Gone(1, nil)
 	if flow.Stopping() {
-		t.Errorf("one file that stays does not stop the others: %v", flow.why())
+		t.Errorf("one file that stays does not stop the others: %v", flow.Cause())
 	}
 }
 
 func TestMissingFilesCastDoubtOnTheStore(t *testing.T) {
 	moved := &item.RunError{Cause: item.CauseRefused, Doing: "look again", Err: errors.New("moved")}
-	flow := &gentleFlow{}
+	flow := &memFlow{}
 	r := NewRamp(1000, flow)
 	asked := 0
 	r.Doubt = func() error { asked++; return nil }
 	finish(begin(t, r), 1, 0, nil)
 	finish(begin(t, r), 10, 0, nil)
 	if flow.Stopping() || asked != 2 || r.Size() != 100 {
-		t.Errorf("the store is the right one: asked %d times, size %d, %v", asked, r.Size(), flow.why())
+		t.Errorf("the store is the right one: asked %d times, size %d, %v", asked, r.Size(), flow.Cause())
 	}
 	r.Doubt = func() error { return moved }
 	finish(begin(t, r), 100, 0, nil)
 	refusedBecause(t, flow, moved)
 
-	flow = &gentleFlow{}
+	flow = &memFlow{}
 	finish(begin(t, NewRamp(1000, flow)), 1, 0, nil)
 	refusedBecause(t, flow, nil)
 }
 
 // onStop is a flow that looks around at the moment when it is told to stop.
 type onStop struct {
-	gentleFlow
+	memFlow
 	look func()
 }
 
 func (f *onStop) StopFeeding(cause error) {
 	f.look()
-	f.gentleFlow.StopFeeding(cause)
+	f.memFlow.StopFeeding(cause)
 }
 
 // TestNoBatchBeginsAfterABadOne: whoever waited for the bad batch to end must see the stop.
@@ -196,7 +174,7 @@ func TestNoBatchBeginsAfterABadOne(t *testing.T) {
 
 func TestWaitingForABatchEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	r := NewRamp(1000, &gentleFlow{})
+	r := NewRamp(1000, &memFlow{})
 	begin(t, r)
 	why := errors.New("hard stop")
 	cancel(why)

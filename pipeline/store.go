@@ -1,0 +1,135 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
+	"synupkeep/internal/mediastore"
+	"synupkeep/sources"
+	"synupkeep/stages"
+)
+
+// openStore makes sure that the media store is the one that the rows speak of and ours to delete in.
+func (r *run) openStore(ctx context.Context) (err error) {
+	media := slices.DeleteFunc(slices.Clone(r.cfg.Flows), func(f item.Flow) bool { return f == item.History })
+	if len(media) == 0 {
+		return nil
+	}
+	const doing = "look at the media store"
+	if r.store, err = mediastore.Open(r.cfg.MediaStore); err != nil {
+		return &item.RunError{
+			Cause: item.CauseRefused, Doing: doing, Err: err,
+			Hint: "Give --media-store the media_store_path of Synapse's homeserver.yaml.",
+		}
+	}
+	for _, f := range media {
+		warning, err := r.checkStore(ctx, f)
+		if err != nil {
+			return r.refusedStore(doing, err, "Nothing was deleted. ")
+		}
+		if warning != "" {
+			r.warnings = append(r.warnings, warning)
+		}
+	}
+	return nil
+}
+
+// doubt looks at the store again after a batch that found no files. That some are missing was said at the begin.
+func (r *run) doubt(ctx context.Context, f item.Flow) error {
+	if _, err := r.checkStore(ctx, f); err != nil {
+		return r.refusedStore("look again at the media store", err, "No more rows are deleted; the report names what was begun. ")
+	}
+	return nil
+}
+
+// checkStore compares the store with a sample of the rows of a flow.
+func (r *run) checkStore(ctx context.Context, f item.Flow) (warning string, err error) {
+	sample := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}
+	rows, err := sample.Of(ctx, f)
+	if err != nil {
+		return "", failed("look at the media store", err, databaseHint(err))
+	}
+	return r.checkSample(f, rows)
+}
+
+func (r *run) refusedStore(doing string, err error, consequence string) error {
+	var known *item.RunError
+	if errors.As(err, &known) {
+		return err
+	}
+	return &item.RunError{
+		Cause: item.CauseRefused, Doing: doing + " " + r.store.Path(), Err: err,
+		Hint: consequence + "--media-store must be the media_store_path of this server, mounted here and ours to write; " +
+			"media that lies in S3 or another storage provider alone cannot be deleted yet (--only history).",
+	}
+}
+
+// checkSample refuses a store in which more than half of a sample's files are missing, or that is not ours to delete in.
+func (r *run) checkSample(f item.Flow, rows []item.Media) (warning string, err error) {
+	missing, example := 0, ""
+	for _, m := range rows {
+		found, err := stages.CheckStored(r.store, m)
+		var denied *mediastore.NotDeletableError
+		switch {
+		case errors.As(err, &denied):
+			return "", err
+		case err != nil: // an impossible id, a link where a directory should be: that item will fail by itself
+		case !found.Exists:
+			missing++
+			example = found.Path
+		}
+	}
+	text := fmt.Sprintf("of %d sampled files of %s, %d are not there, such as %s", len(rows), f, missing, example)
+	switch {
+	case missing*2 > len(rows):
+		return "", errors.New(text)
+	case missing > 0:
+		return text, nil
+	}
+	return "", nil
+}
+
+// openJournal opens the journal of this server.
+func (r *run) openJournal(context.Context) (err error) {
+	if r.store == nil {
+		return nil
+	}
+	var unreadable int
+	// Two servers may share a state directory.
+	name := "journal-" + url.PathEscape(r.serverName) + ".jsonl"
+	r.journal, r.unfinished, unreadable, err = journal.Open(r.cfg.StateDir, name)
+	if err != nil {
+		return failed("open the journal", err, "Give a directory that is ours to write in: --state-dir.")
+	}
+	if unreadable > 0 {
+		r.warnings = append(r.warnings, fmt.Sprintf("%d lines of the journal in %s could not be read: "+
+			"the last one is cut short when a run is killed while it writes, which loses nothing", unreadable, r.cfg.StateDir))
+	}
+	return nil
+}
+
+// finish deletes the files of rows that an earlier run had deleted when it ended early.
+func (r *run) finish(ctx context.Context) error {
+	f := stages.Finish{DB: r.db.Writer, Store: r.store, Journal: r.journal, Retry: r.retry, FileRetry: fileRetry()}
+	for _, batch := range r.unfinished {
+		if r.stopped() {
+			return nil
+		}
+		outcomes, err := f.Do(ctx, batch)
+		for _, out := range outcomes {
+			if err := r.report(ctx, out); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return failed("finish what an earlier run began", err, databaseHint(err))
+		}
+		r.log.WithField("flow", batch.Flow).Infof("finished what an earlier run began: %d media", len(outcomes))
+	}
+	return nil
+}

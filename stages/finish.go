@@ -1,0 +1,83 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
+	"synupkeep/internal/mediastore"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/retry"
+)
+
+// Finish deletes the files of rows that an earlier run had deleted when it ended early.
+type Finish struct {
+	DB      Transactor
+	Store   Remover
+	Journal Journal
+	// Retry is for the database, FileRetry for the disk.
+	Retry, FileRetry retry.Policy
+}
+
+// Do finishes one batch of the journal and gives the outcome of each of its media that needed something. A file goes
+// only if no row has its key any more: then its deletion was committed. The batch is struck out when nothing is left.
+func (f *Finish) Do(ctx context.Context, batch journal.Batch) ([]item.Outcome, error) {
+	media := make([]item.Media, len(batch.Rows))
+	for i, row := range batch.Rows {
+		media[i] = item.Media{Flow: batch.Flow, Origin: row.Origin, ID: row.ID, FileID: row.FileID}
+	}
+	rows := DeleteRows{DB: f.DB}
+	rows.sql.there = localThere
+	if batch.Flow == item.RemoteMedia {
+		rows.sql.there = remoteThere
+	}
+	var there map[key]bool
+	_, err := f.Retry.Do(ctx, func() (err error) {
+		there, err = rows.keys(ctx, rows.sql.there, media, false)
+		return err
+	}, postgres.Again)
+	if err != nil {
+		return nil, fmt.Errorf("look whether the rows of the journal are gone: %w", err)
+	}
+	var outcomes []item.Outcome
+	clean := true
+	for _, m := range media {
+		if there[keyOf(m)] {
+			continue
+		}
+		out, err := f.remove(ctx, m)
+		if err != nil {
+			return outcomes, err
+		}
+		clean = clean && out.Status == item.Done
+		if out.Files > 0 || out.Status != item.Done {
+			outcomes = append(outcomes, out)
+		}
+	}
+	if clean {
+		err = f.Journal.End(batch.ID)
+	}
+	return outcomes, err
+}
+
+func (f *Finish) remove(ctx context.Context, m item.Media) (item.Outcome, error) {
+	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done}
+	began := time.Now()
+	var err error
+	out.Tries, err = f.FileRetry.Do(ctx, func() error {
+		removed, err := f.Store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
+		out.Files += removed.Files
+		out.Bytes += removed.Bytes
+		return err
+	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
+	out.Took = time.Since(began)
+	if err != nil && ctx.Err() != nil {
+		return out, err
+	}
+	if err != nil {
+		out.Status, out.Err = item.Failed, fmt.Errorf("its row was deleted by an earlier run, its files are not all gone: %w", err)
+	}
+	return out, nil
+}
