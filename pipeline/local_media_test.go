@@ -251,6 +251,11 @@ func TestAvatarsSetDuringTheRunStay(t *testing.T) {
 // table lock lets it read and not delete.
 func meanwhile(t testing.TB, s *sandbox.Server, cfg *config.Config, table string, f func(context.Context, pgx.Tx) error) result {
 	t.Helper()
+	return meanwhileDo(t, s, func() result { return do(t, cfg) }, table, f)
+}
+
+func meanwhileDo(t testing.TB, s *sandbox.Server, run func() result, table string, f func(context.Context, pgx.Tx) error) result {
+	t.Helper()
 	conn, err := s.DB(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +269,7 @@ func meanwhile(t testing.TB, s *sandbox.Server, cfg *config.Config, table string
 		t.Fatal(err)
 	}
 	done := make(chan result, 1)
-	go func() { done <- do(t, cfg) }()
+	go func() { done <- run() }()
 	until(t, "the flow wants to delete", func() bool {
 		return selectAll[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND relation = $1::regclass`, table)[0] > 0
 	})

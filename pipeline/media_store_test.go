@@ -1,0 +1,376 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/sandbox"
+)
+
+// ofAllKinds plants n old media of each kind and returns their names.
+func ofAllKinds(t testing.TB, s *sandbox.Server, n int) (mxcs []string) {
+	t.Helper()
+	long := time.Now().Add(-longAgo)
+	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) (err error) {
+		m := sandbox.Media{Thumbnails: 2, Created: long, LastAccess: long}
+		if mxcs, err = p.LocalMedia(ctx, n, m, time.Second); err != nil {
+			return err
+		}
+		m.Origin = "elsewhere.example"
+		for range n {
+			mxc, err := p.RemoteMedia(ctx, m)
+			if err != nil {
+				return err
+			}
+			v, err := p.Preview(ctx, "https://example.org/"+idOf(mxc), m)
+			if err != nil {
+				return err
+			}
+			mxcs = append(mxcs, mxc, "mxc://"+s.ServerName()+"/"+v.PageID, "mxc://"+s.ServerName()+"/"+v.ImageID)
+		}
+		return nil
+	})
+	return mxcs
+}
+
+func copyStore(t testing.TB, s *sandbox.Server) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "media")
+	if err := os.CopyFS(to, os.DirFS(s.MediaStore())); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// TestAStoreThatIsNotTheServersIsRefused: not one row goes, and no room is purged.
+func TestAStoreThatIsNotTheServersIsRefused(t *testing.T) {
+	s := emptied(t)
+	ofAllKinds(t, s, 6)
+	before := takeStock(t, s)
+	events := selectAll[int](t, s, `SELECT count(*)::int FROM events`)[0]
+	for name, change := range map[string]func(t *testing.T, store string) string{
+		"missing": func(_ *testing.T, store string) string { return filepath.Join(store, "not", "there") },
+		"a file":  func(_ *testing.T, _ string) string { return "/etc/passwd" },
+		"empty":   func(t *testing.T, _ string) string { return t.TempDir() },
+		"empty trees": func(t *testing.T, _ string) string {
+			dir := t.TempDir()
+			for _, tree := range trees() {
+				if err := os.Mkdir(filepath.Join(dir, tree), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return dir
+		},
+		"another server's": func(t *testing.T, store string) string {
+			for _, tree := range trees() {
+				// The same files under other ids.
+				for _, dir := range glob(t, filepath.Join(store, tree, "*")) {
+					move(t, dir, filepath.Join(filepath.Dir(dir), "other"+filepath.Base(dir)))
+				}
+			}
+			return store
+		},
+		"one tree not mounted": func(t *testing.T, store string) string {
+			move(t, filepath.Join(store, "remote_content"), filepath.Join(store, "elsewhere"))
+			return store
+		},
+		"a tree is a link to nowhere": func(t *testing.T, store string) string {
+			at := filepath.Join(store, "url_cache")
+			move(t, at, filepath.Join(store, "elsewhere"))
+			link(t, "nowhere", at)
+			return store
+		},
+		"most files are missing": func(t *testing.T, store string) string {
+			for i, name := range glob(t, filepath.Join(store, "local_content", "*", "*", "*")) {
+				if i > 0 {
+					move(t, name, filepath.Join(store, filepath.Base(name)))
+				}
+			}
+			return store
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := settings(s, item.Flows()...)
+			cfg.MediaStore = change(t, copyStore(t, s))
+			files := filesOf(t, cfg.MediaStore)
+			r := do(t, cfg)
+			wantCauses(t, r, item.CauseRefused)
+			exactly(t, s, before)
+			if diff := cmp.Diff(files, filesOf(t, cfg.MediaStore)); diff != "" {
+				t.Errorf("files:\n%s", diff)
+			}
+			if now := selectAll[int](t, s, `SELECT count(*)::int FROM events`)[0]; now != events {
+				t.Errorf("%d events, there were %d", now, events)
+			}
+			for _, f := range r.summary.Flows {
+				if f.Ran {
+					t.Errorf("%s ran", f.Flow)
+				}
+			}
+			if len(r.summary.Errors) != 1 || !strings.Contains(r.summary.Errors[0].Hint, "--media-store") {
+				t.Errorf("%+v", r.summary.Errors)
+			}
+		})
+	}
+}
+
+// filesOf lists what lies below a directory, which need not be there.
+func filesOf(t testing.TB, dir string) map[string]int64 {
+	t.Helper()
+	files := map[string]int64{}
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return files
+	}
+	err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() {
+			files[strings.TrimPrefix(name, dir)]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func glob(t testing.TB, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s: %v, %v", pattern, names, err)
+	}
+	return names
+}
+
+func move(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t testing.TB, to, at string) {
+	t.Helper()
+	if err := os.Symlink(to, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestATreeMayBeALink: admins put trees on other disks.
+func TestATreeMayBeALink(t *testing.T) {
+	s := emptied(t)
+	gone := ofAllKinds(t, s, 5)
+	for _, tree := range []string{"remote_content", "url_cache_thumbnails", "local_thumbnails"} {
+		at, elsewhere := filepath.Join(s.MediaStore(), tree), filepath.Join(t.TempDir(), "disk")
+		move(t, at, elsewhere)
+		link(t, elsewhere, at)
+		t.Cleanup(func() { _ = os.Remove(at) })
+	}
+	before := takeStock(t, s)
+	r := do(t, settings(s, item.LocalMedia, item.RemoteMedia, item.Previews))
+	wantCauses(t, r)
+	exactly(t, s, before.without(t, gone...))
+}
+
+// TestSomeMissingFilesStopNothing: the files of one user were lost long ago, and his come first.
+func TestSomeMissingFilesStopNothing(t *testing.T) {
+	s := emptied(t)
+	long := time.Now().Add(-longAgo)
+	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		lost := sandbox.Media{User: "@aaron:" + s.ServerName(), NoFile: true, Created: long, Thumbnails: 1}
+		if _, err := p.LocalMedia(ctx, 45, lost, time.Second); err != nil {
+			return err
+		}
+		_, err := p.LocalMedia(ctx, 180, sandbox.Media{User: "@zoe:" + s.ServerName(), Created: long, Thumbnails: 1}, time.Second)
+		return err
+	})
+	before := takeStock(t, s)
+	r := do(t, settings(s, item.LocalMedia))
+	wantCauses(t, r)
+	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 225})
+	accounts(t, s, r, item.LocalMedia, before)
+	if missing := r.flow(t, item.LocalMedia).Missing; missing != 45 {
+		t.Errorf("%d files are reported missing, want 45", missing)
+	}
+	if stock := takeStock(t, s); len(stock.rows)+len(stock.files) != 0 {
+		t.Errorf("left are %v %v", stock.rows, stock.files)
+	}
+}
+
+// TestAStoreThatGoesAwayDuringTheRun is unmounted when the first row is about to go.
+func TestAStoreThatGoesAwayDuringTheRun(t *testing.T) {
+	s := emptied(t)
+	ofAllKinds(t, s, 40)
+	before := takeStock(t, s)
+	away := filepath.Join(s.MediaStore(), "away")
+	r := meanwhile(t, s, settings(s, item.RemoteMedia), "remote_media_cache", func(context.Context, pgx.Tx) error {
+		at := filepath.Join(s.MediaStore(), "remote_content", "elsewhere.example")
+		if err := os.Rename(at, away); err != nil {
+			return err
+		}
+		return os.RemoveAll(filepath.Join(s.MediaStore(), "remote_thumbnail", "elsewhere.example"))
+	})
+	t.Cleanup(func() { _ = os.RemoveAll(away) })
+	wantCauses(t, r, item.CauseRefused, item.CauseLeft)
+	gone := len(before.rows) - len(takeStock(t, s).rows)
+	if sum := r.flow(t, item.RemoteMedia); sum.Rows != 1 || gone != 3 { // the row, and those of its two thumbnails
+		t.Errorf("%d rows are reported, %d are gone", sum.Rows, gone)
+	}
+}
+
+// TestAsAnotherUser runs the program itself as a user who is not root, whom the modes of files do not bind.
+func TestAsAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("only root can run the program as another user: run this test as root")
+	}
+	dir := t.TempDir()
+	passable(t, dir)
+	name := filepath.Join(dir, "synupkeep")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", name, "synupkeep").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	o := otherUser{program: name}
+	t.Run("a store of somebody else's is refused", o.isRefused)
+	t.Run("a store that becomes unwritable stops the flow", o.isStopped)
+	t.Run("the own store", o.deletes)
+}
+
+type otherUser struct{ program string }
+
+const otherUID = 65534
+
+func (o otherUser) run(t testing.TB, s *sandbox.Server, store string) (code int, r result) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), o.program, "run", "-d", "30d", "--skip", "history", "--json", "--media-store", store, "-a", s.APIURL())
+	cmd.Dir = "/"
+	cmd.Env = []string{"SYNUPKEEP_POSTGRES=" + s.ConnString(), "SYNUPKEEP_SYNAPSE_AUTH_TOKEN=" + s.AdminToken(), "HOME=/nonexistent"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUID, Gid: otherUID}}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	r = result{out: stdout.String(), log: stderr.String()}
+	if err := json.Unmarshal(stdout.Bytes(), &r.summary); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, stdout.String(), stderr.String())
+	}
+	r.causes = r.summary.Causes
+	return cmd.ProcessState.ExitCode(), r
+}
+
+// ownStore is a copy of the store that the other user may look at, and owns if he is to.
+func ownStore(t testing.TB, s *sandbox.Server, uid int) string {
+	t.Helper()
+	store := copyStore(t, s)
+	passable(t, filepath.Dir(store))
+	chown(t, store, uid)
+	return store
+}
+
+// passable lets everybody into a temporary directory, which is ours alone.
+func passable(t testing.TB, dir string) {
+	t.Helper()
+	for ; dir != filepath.Clean(os.TempDir()) && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func chown(t testing.TB, dir string, uid int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(name, uid, uid))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (o otherUser) isRefused(t *testing.T) {
+	s := emptied(t)
+	ofAllKinds(t, s, 4)
+	before := takeStock(t, s)
+	for name, store := range map[string]string{"readable": ownStore(t, s, 0), "not even readable": s.MediaStore()} {
+		if name != "readable" {
+			if err := os.Chmod(store, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code, r := o.run(t, s, store)
+		if code != 13 {
+			t.Errorf("%s: exit code %d, want 13\n%s%s", name, code, r.out, r.log)
+		}
+		wantCauses(t, r, item.CauseRefused)
+		exactly(t, s, before)
+		text := r.summary.Errors[0].Error
+		if !strings.Contains(text, "uid 65534") || name == "readable" && !strings.Contains(text, "uid 0 (root)") {
+			t.Errorf("%s: the error does not name the owner and us: %s", name, text)
+		}
+	}
+}
+
+// isStopped: the store belongs to somebody else from the moment when the first row is about to go.
+func (o otherUser) isStopped(t *testing.T) {
+	s := emptied(t)
+	ofAllKinds(t, s, 30)
+	exec := func(sql string) { execSQL(t, s, sql) }
+	exec(`DELETE FROM remote_media_cache`)
+	exec(`DELETE FROM local_media_repository WHERE url_cache IS NOT NULL`)
+	store := ownStore(t, s, otherUID)
+	before := takeStock(t, s)
+	var code int
+	r := meanwhileDo(t, s, func() result {
+		var r result
+		code, r = o.run(t, s, store)
+		return r
+	}, "local_media_repository", func(context.Context, pgx.Tx) error {
+		chown(t, store, 0)
+		return nil
+	})
+	if code != 13 {
+		t.Errorf("exit code %d, want 13\n%s%s", code, r.out, r.log)
+	}
+	wantCauses(t, r, item.CauseRefused, item.CauseItems, item.CauseLeft)
+	sum := r.flow(t, item.LocalMedia)
+	if sum.Rows != 1 || sum.Files != 0 { // others have failed before their rows were touched
+		t.Errorf("more than the first batch of one: %+v", sum)
+	}
+	if gone := len(before.rows) - len(takeStock(t, s).rows); gone != 3 {
+		t.Errorf("%d rows are gone, want the first and those of its two thumbnails", gone)
+	}
+}
+
+func (o otherUser) deletes(t *testing.T) {
+	s := emptied(t)
+	ofAllKinds(t, s, 3)
+	store := ownStore(t, s, otherUID)
+	code, r := o.run(t, s, store)
+	if code != 0 {
+		t.Errorf("exit code %d\n%s%s", code, r.out, r.log)
+	}
+	for name := range filesOf(t, store) {
+		if !strings.HasPrefix(name, "/.synupkeep/journal-") { // the default state directory
+			t.Errorf("%s is left", name)
+		}
+	}
+	if rows := takeStock(t, s).rows; len(rows) != 0 {
+		t.Errorf("left are %v", rows)
+	}
+}
