@@ -18,13 +18,16 @@ import (
 	"synupkeep/internal/sandbox"
 )
 
-// childEnv makes the test binary run the history flow instead of tests: a time zone is a matter of a whole process.
-const childEnv = "SYNUPKEEP_TEST_HISTORY"
+// childEnv makes the test binary run a run instead of tests: a time zone is a matter of a whole process, and so is its
+// violent end.
+const childEnv = "SYNUPKEEP_TEST_CHILD"
 
 // childRun is what the child has to know.
 type childRun struct {
 	Postgres, APIURL, Token string
-	Rooms                   []string
+	// Rooms are those of a run of the history. Without, it is the media's turn.
+	Rooms                []string
+	MediaStore, StateDir string
 }
 
 // child returns the exit code.
@@ -38,6 +41,14 @@ func child(given string) int {
 		Postgres: config.NewSecret(c.Postgres), APIURL: c.APIURL, Token: config.Token{Given: config.NewSecret(c.Token)},
 		Flows: []item.Flow{item.History}, Ages: map[item.Flow]config.Age{item.History: {Delta: 30 * day}}, JSON: true,
 		History: config.History{Rooms: c.Rooms, InFlight: 3, Timeout: time.Minute, GapGrace: 72 * time.Hour},
+	}
+	if len(c.Rooms) == 0 {
+		cfg.MediaStore, cfg.StateDir = c.MediaStore, c.StateDir
+		cfg.Media = config.Media{DeleteConcurrency: 4, BatchSize: 100}
+		cfg.Flows = item.Flows()[1:]
+		for _, f := range cfg.Flows {
+			cfg.Ages[f] = config.Age{Delta: 30 * day}
+		}
 	}
 	fmt.Fprintln(os.Stderr, "the time zone is", time.Now().Format("-07:00"))
 	causes := Run(context.Background(), context.Background(), cfg, logging.New(os.Stderr, logging.LevelTrace, logging.Text), os.Stdout)
