@@ -17,11 +17,17 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"synupkeep": main})
+	testscript.Main(withSandbox{m}, map[string]func(){"synupkeep": main})
 }
+
+// withSandbox stops the sandbox that some tests start.
+type withSandbox struct{ tests *testing.M }
+
+func (w withSandbox) Run() int { return sandbox.TestMain(w.tests) }
 
 // TestScripts runs the program for all that needs no server.
 func TestScripts(t *testing.T) {
