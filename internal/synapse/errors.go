@@ -118,7 +118,8 @@ const (
 	Permanent Class = iota
 	// Unavailable: the server or the way to it is down or busy; try again later.
 	Unavailable
-	// Hiccup: a 500, which Synapse also gives for serialization conflicts and timeouts; try once more.
+	// Hiccup: a 500, which Synapse also gives for serialization conflicts, timeouts and a database that was
+	// restarted; try a few times more.
 	Hiccup
 	// Unauthorized: no call with this token will ever be answered.
 	Unauthorized
@@ -153,7 +154,11 @@ func Classify(err error) Class {
 	return Permanent
 }
 
-// Again is for retry, anew for each call: while the server is away the call is made again, after a hiccup once more.
+// patience is how many hiccups a call is forgiven. After its database was restarted, Synapse answers 500 once for each
+// connection that it had to it (10 by default), whoever asks.
+const patience = 5
+
+// Again is for retry, anew for each call: while the server is away the call is made again, after a hiccup a few times.
 func Again() retry.Again {
 	hiccups := 0
 	return func(err error) (bool, time.Duration) {
@@ -162,7 +167,7 @@ func Again() retry.Again {
 			return true, RetryAfter(err)
 		case Hiccup:
 			hiccups++
-			return hiccups == 1, 0
+			return hiccups <= patience, 0
 		case Permanent, Unauthorized, NotFound, Misrouted:
 		}
 		return false, 0

@@ -52,18 +52,20 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	})
 }
 
-func TestHiccupIsTriedOnceMore(t *testing.T) {
+func TestHiccupIsTriedAFewTimesMore(t *testing.T) {
 	again := Again()
 	hiccup := fmt.Errorf("purge: %w", &Error{Status: 500, Code: "M_UNKNOWN"})
 	away := &TransportError{Err: errors.New("reset")}
-	if more, _ := again(hiccup); !more {
-		t.Error("the first one is forgiven")
+	for range patience {
+		if more, _ := again(hiccup); !more {
+			t.Error("the first ones are forgiven")
+		}
 	}
 	if more, _ := again(away); !more {
 		t.Error("a server that is away is waited for")
 	}
 	if more, _ := again(hiccup); more {
-		t.Error("the second one is not")
+		t.Error("one more is not")
 	}
 	for _, err := range []error{
 		errors.New("other"), &Error{Status: 401}, &Error{Status: 400, Code: "M_BAD_JSON"},
