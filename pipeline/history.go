@@ -76,11 +76,16 @@ func (r *run) historyStages(p *flow.Pipeline) (*stages.Decide, *stages.Purge) {
 	decide := &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: budget, Flow: p}
 	purge := &stages.Purge{
 		Purger: r.api, Tasks: tasks, Cutter: cutter, Budget: budget, Retry: r.retry, Flow: p, Now: r.db.Now,
-		Gate:    &stages.Gate{Tasks: tasks, InFlight: h.InFlight, Patience: h.Timeout},
+		Gate:    &stages.Gate{Tasks: tasks, InFlight: h.InFlight, Patience: h.Timeout, Waiting: r.sayBusy},
 		Timeout: h.Timeout, Grace: grace,
 	}
 	if h.RatePerMinute > 0 {
 		purge.Pace = rate.NewLimiter(rate.Limit(h.RatePerMinute/time.Minute.Seconds()), 1)
 	}
 	return decide, purge
+}
+
+// sayBusy explains a pause. After its own restart Synapse takes up what it was at only within a minute.
+func (r *run) sayBusy() {
+	r.log.Info("the server is busy with other tasks: the next purge waits for a place")
 }

@@ -195,11 +195,14 @@ func TestHistoryMeetsTrouble(t *testing.T) {
 		if (h.Done < h.Examined) == (r.summary.ExitCode == 0) {
 			t.Errorf("causes %v of %+v", r.causes, h)
 		}
-		for _, failure := range r.summary.Failures {
-			// Synapse answers 500 once for each connection that it lost.
-			if !strings.Contains(failure.Cause, "500 Internal Server Error") || failure.Key == "" {
-				t.Errorf("%+v", failure)
-			}
+		// A task whose end could not be written down stays active, and keeps its slot, until Synapse is restarted; that
+		// then takes it up within a minute, which is not waited for here.
+		err := s.WhileDown(t.Context(), func(ctx context.Context, db *pgx.Conn) error {
+			_, err := db.Exec(ctx, `DELETE FROM scheduled_tasks WHERE status IN ('active', 'scheduled')`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		finish(t, s, rooms)
 	})

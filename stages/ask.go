@@ -134,7 +134,8 @@ func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id st
 			return out, false, nil
 		case time.Since(began) > p.Timeout:
 			out.Status, out.Reason = item.Failed, ""
-			out.Err = fmt.Errorf("purge %s is still under way after %v; the server goes on with it, the next run looks again", id, p.Timeout)
+			out.Err = fmt.Errorf("purge %s is still under way after %v; the server goes on with it, the next run looks again. "+
+				"A purge during which PostgreSQL was restarted never ends until Synapse is restarted, too", id, p.Timeout)
 			return out, true, nil
 		case end.over():
 			out.Status, out.Reason = item.Left, item.Stopped

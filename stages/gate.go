@@ -28,6 +28,8 @@ type Gate struct {
 	InFlight int
 	// Patience is how long a place is waited for.
 	Patience time.Duration
+	// Waiting is told once a wait, after a few seconds. It may be nil.
+	Waiting func()
 
 	mu      sync.Mutex
 	inside  int
@@ -50,13 +52,19 @@ var errStopping = errors.New("the flow is stopping")
 func (g *Gate) Enter(ctx context.Context, flow Stopper) error {
 	began := time.Now()
 	pause := 20 * time.Millisecond
+	told := g.Waiting == nil
 	for {
 		ok, err := g.try(ctx)
 		if err != nil || ok {
 			return err
 		}
-		if waited := time.Since(began); waited > g.Patience {
+		waited := time.Since(began)
+		if waited > g.Patience {
 			return &FullError{Waited: waited}
+		}
+		if !told && waited > 5*time.Second {
+			told = true
+			g.Waiting()
 		}
 		if flow.Stopping() {
 			return errStopping

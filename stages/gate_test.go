@@ -122,6 +122,25 @@ func TestGateThatNeverOpens(t *testing.T) {
 	})
 }
 
+// TestALongWaitIsTold says once why nothing happens.
+func TestALongWaitIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		told := 0
+		r.gate.Waiting = func() { told++ }
+		for range 5 {
+			r.server.add("update_join_states", "x", 55*time.Second)
+		}
+		began := time.Now()
+		if err := r.gate.Enter(t.Context(), r.flow); err != nil || told != 1 {
+			t.Errorf("after %v: told %d times, %v", time.Since(began), told, err)
+		}
+		if err := r.gate.Enter(t.Context(), r.flow); err != nil || told != 1 {
+			t.Errorf("without a wait: told %d times, %v", told, err)
+		}
+	})
+}
+
 func TestGateLetsGoOfThoseWhoWaitWhenTheFlowStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -68,8 +69,10 @@ func (s *Server) Seed(ctx context.Context) error {
 		{"avatars and attachments", d.uploadOld},
 		{"rooms", d.makeRooms},
 		{"replaced avatars", d.replaceAvatars},
+		{"what the server still works on", d.settled},
 		{"ages, remote media and previews", func(ctx context.Context) error { return s.Plant(ctx, d.plant) }},
 		{"what is young", d.makeYoung},
+		{"what that left to do", d.settled},
 	} {
 		say(s.options.Log, "seeding: %s", step.name)
 		if err := step.do(ctx); err != nil {
@@ -77,6 +80,19 @@ func (s *Server) Seed(ctx context.Context) error {
 		}
 	}
 	return os.WriteFile(s.seedMarker(), nil, 0o600)
+}
+
+// settled waits until Synapse has ended its tasks, such as making new avatars known in rooms. One that is interrupted is
+// taken up only a minute after the next start, and keeps its place among the few tasks until then.
+func (d *seeding) settled(ctx context.Context) error {
+	return d.server.WithDB(ctx, func(ctx context.Context, db *pgx.Conn) error {
+		return poll(ctx, 20*time.Millisecond, func() (bool, error) {
+			var busy bool
+			err := db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM scheduled_tasks
+				WHERE status IN ('active', 'scheduled') AND timestamp <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`).Scan(&busy)
+			return !busy, err
+		})
+	})
 }
 
 func seedRooms() []*seedRoom {
