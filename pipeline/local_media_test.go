@@ -380,10 +380,10 @@ func TestALargeDeletionIsExact(t *testing.T) {
 	var gone []string
 	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) (err error) {
 		data := bytes.Repeat([]byte("x"), 1000)
-		if gone, err = p.LocalMedia(ctx, 1500, sandbox.Media{Data: data, Thumbnails: 3, Created: time.Now().Add(-longAgo)}, time.Second); err != nil {
+		if gone, err = p.LocalMedia(ctx, 900, sandbox.Media{Data: data, Thumbnails: 3, Created: time.Now().Add(-longAgo)}, time.Second); err != nil {
 			return err
 		}
-		_, err = p.LocalMedia(ctx, 300, sandbox.Media{Data: data, Thumbnails: 3, Created: time.Now().Add(-29 * aDay)}, time.Second)
+		_, err = p.LocalMedia(ctx, 200, sandbox.Media{Data: data, Thumbnails: 3, Created: time.Now().Add(-29 * aDay)}, time.Second)
 		return err
 	})
 	before := takeStock(t, s)
@@ -391,7 +391,7 @@ func TestALargeDeletionIsExact(t *testing.T) {
 	cfg.Media.BatchSize = 200
 	r := do(t, cfg)
 	wantCauses(t, r)
-	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1500})
+	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 900})
 	exactly(t, s, before.without(t, gone...))
 	accounts(t, s, r, item.LocalMedia, before)
 	if names := fmt.Sprint(r.summary.Failures); names != "[]" {

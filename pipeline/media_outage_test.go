@@ -74,10 +74,10 @@ func nothingLeft(t testing.TB, s *sandbox.Server) {
 
 func TestPostgresIsRestartedDuringALargeDeletion(t *testing.T) {
 	s := emptied(t)
-	const n = 2500
+	const n = 1200
 	plenty(t, s, n)
 	cfg := settings(s, item.LocalMedia)
-	cfg.Media.BatchSize, cfg.RetryFor = 50, 20*time.Second
+	cfg.Media.BatchSize, cfg.RetryFor = 20, 20*time.Second
 	done := beside(t, s, func() result { return do(t, cfg) }, func(left int) bool { return left < n-200 })
 	restart(t, s, time.Second)
 	r := <-done
@@ -103,10 +103,10 @@ func restart(t testing.TB, s *sandbox.Server, pause time.Duration) {
 
 func TestPostgresGoesAwayDuringALargeDeletion(t *testing.T) {
 	s := emptied(t)
-	const n = 2500
+	const n = 1200
 	plenty(t, s, n)
 	cfg := settings(s, item.LocalMedia)
-	cfg.Media.BatchSize, cfg.RetryFor = 50, time.Second
+	cfg.Media.BatchSize, cfg.RetryFor = 20, time.Second
 	done := beside(t, s, func() result { return do(t, cfg) }, func(left int) bool { return left < n-200 })
 	if err := s.StopPostgres(t.Context()); err != nil {
 		t.Error(err)
@@ -216,13 +216,13 @@ func (c *commitCutter) fate() (pass, cut bool) {
 
 func TestConnectionsThatEndWithTheCommitLoseNothing(t *testing.T) {
 	s := emptied(t)
-	const n = 700
+	const n = 400
 	plenty(t, s, n)
 	cutter := &commitCutter{to: net.JoinHostPort(s.PGHost(), strconv.Itoa(s.PGPort()))}
 	addr := cutter.listen(t)
 	cfg := settings(s, item.LocalMedia)
 	cfg.Postgres = config.NewSecret(strings.Replace(s.ConnString(), "port="+strconv.Itoa(s.PGPort()), "port="+strconv.Itoa(addr.Port), 1))
-	cfg.Media.BatchSize = 30
+	cfg.Media.BatchSize = 15
 	r := do(t, cfg)
 	wantCauses(t, r)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": n})
@@ -238,12 +238,12 @@ func TestConnectionsThatEndWithTheCommitLoseNothing(t *testing.T) {
 // TestAHardStopLeavesNothingBehindForEver stops hard at several moments; the next run finishes.
 func TestAHardStopLeavesNothingBehindForEver(t *testing.T) {
 	s := emptied(t)
-	const n = 1500
+	const n = 700
 	mxcs := plenty(t, s, n)
 	before := takeStock(t, s)
 	cfg := settings(s, item.LocalMedia)
-	cfg.Media.BatchSize = 100
-	for _, limit := range []int{n - 5, n - 60, n - 500, n - 900} {
+	cfg.Media.BatchSize = 50
+	for _, limit := range []int{n - 5, n - 60, n - 300, n - 500} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := beside(t, s, func() result { return runWith(ctx, t, cfg) }, func(left int) bool { return left < limit })
 		cancel(&item.RunError{Cause: item.CauseTerminated, Doing: "stopped by the test", Err: errors.New("stop")})

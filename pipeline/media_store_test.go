@@ -216,7 +216,7 @@ func TestSomeMissingFilesStopNothing(t *testing.T) {
 // TestAStoreThatGoesAwayDuringTheRun is unmounted when the first row is about to go.
 func TestAStoreThatGoesAwayDuringTheRun(t *testing.T) {
 	s := emptied(t)
-	ofAllKinds(t, s, 40)
+	ofAllKinds(t, s, 12)
 	before := takeStock(t, s)
 	away := filepath.Join(s.MediaStore(), "away")
 	r := meanwhile(t, s, settings(s, item.RemoteMedia), "remote_media_cache", func(context.Context, pgx.Tx) error {
@@ -353,7 +353,7 @@ func (o otherUser) isRefused(t *testing.T) {
 // isStopped: the store belongs to somebody else from the moment when the first row is about to go.
 func (o otherUser) isStopped(t *testing.T) {
 	s := emptied(t)
-	ofAllKinds(t, s, 30)
+	ofAllKinds(t, s, 8)
 	exec := func(sql string) { execSQL(t, s, sql) }
 	exec(`DELETE FROM remote_media_cache`)
 	exec(`DELETE FROM local_media_repository WHERE url_cache IS NOT NULL`)
