@@ -1,0 +1,98 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
+)
+
+// stopGrace is how long a transaction that has begun may go on after a hard stop. It takes milliseconds, and torn apart
+// it leaves rows in doubt.
+const stopGrace = 10 * time.Second
+
+// transact deletes in one transaction, and writes the rows into the journal before it commits. Rows that come beside an
+// error may be gone or not.
+func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found map[key]string, entry uint64, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := outlast(ctx, stopGrace)
+	defer cancel()
+	tx, err := d.DB.Begin(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // nothing to roll back after a commit
+	if found, err = d.remove(ctx, tx, media); err != nil || len(found) == 0 {
+		return nil, 0, err
+	}
+	if entry, err = d.Journal.Begin(media[0].Flow, journalRows(found)); err != nil {
+		return nil, 0, journalError(err)
+	}
+	if err := tx.Commit(ctx); rolledBack(err) {
+		return nil, entry, err
+	} else if err != nil {
+		return found, entry, err
+	}
+	return found, entry, nil
+}
+
+func (d *DeleteRows) remove(ctx context.Context, tx pgx.Tx, media []item.Media) (map[key]string, error) {
+	rows, err := tx.Query(ctx, d.sql.remove, d.args(media)...)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[key]string, len(media))
+	var k key
+	var file string
+	_, err = pgx.ForEachRow(rows, []any{&k.origin, &k.id, &file}, func() error {
+		found[k] = file
+		return nil
+	})
+	return found, err
+}
+
+func journalRows(found map[key]string) []journal.Row {
+	rows := make([]journal.Row, 0, len(found))
+	for k, file := range found {
+		rows = append(rows, journal.Row{Origin: k.origin, ID: k.id, FileID: file})
+	}
+	return rows
+}
+
+func journalError(err error) error {
+	return &item.RunError{
+		Cause: item.CauseFailed, Doing: "keep the journal", Err: err,
+		Hint: "Without it nothing is deleted. Is there space in --state-dir, and is it writable?",
+	}
+}
+
+// rolledBack says whether the server itself refused to commit. Of a connection that ends with the commit we cannot tell.
+func rolledBack(err error) bool {
+	var refused *pgconn.PgError
+	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &refused) && refused.Severity == "ERROR"
+}
+
+// outlast returns a context that ends some time after ctx does.
+func outlast(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(by)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel(context.Canceled)
+	}
+}
