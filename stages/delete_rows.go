@@ -203,7 +203,11 @@ func (d *DeleteRows) keys(ctx context.Context, query string, media []item.Media,
 	if !all {
 		args = args[:2]
 	}
-	rows, err := d.DB.Query(ctx, query, args...)
+	return selectKeys(ctx, d.DB, query, args...)
+}
+
+func selectKeys(ctx context.Context, db Querier, query string, args ...any) (map[key]bool, error) {
+	rows, err := db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -28,14 +28,9 @@ func (f *Finish) Do(ctx context.Context, batch journal.Batch) ([]item.Outcome, e
 	for i, row := range batch.Rows {
 		media[i] = item.Media{Flow: batch.Flow, Origin: row.Origin, ID: row.ID, FileID: row.FileID}
 	}
-	rows := DeleteRows{DB: f.DB}
-	rows.sql.there = localThere
-	if batch.Flow == item.RemoteMedia {
-		rows.sql.there = remoteThere
-	}
 	var there map[key]bool
 	_, err := f.Retry.Do(ctx, func() (err error) {
-		there, err = rows.keys(ctx, rows.sql.there, media, false)
+		there, err = f.there(ctx, media)
 		return err
 	}, postgres.Again)
 	if err != nil {
@@ -60,6 +55,23 @@ func (f *Finish) Do(ctx context.Context, batch journal.Batch) ([]item.Outcome, e
 		err = f.Journal.End(batch.ID)
 	}
 	return outcomes, err
+}
+
+// there returns the media whose row still names these files. Remote media that was fetched again has its row back, with
+// other files.
+func (f *Finish) there(ctx context.Context, media []item.Media) (map[key]bool, error) {
+	var origins, ids, files []string
+	for _, m := range media {
+		origins, ids, files = append(origins, m.Origin), append(ids, m.ID), append(files, m.FileID)
+	}
+	if len(media) > 0 && media[0].Flow == item.RemoteMedia {
+		return selectKeys(ctx, f.DB, `
+			SELECT m.media_origin, m.media_id FROM remote_media_cache m
+			JOIN unnest($1::text[], $2::text[], $3::text[]) k (origin, id, file)
+			  ON m.media_origin = k.origin AND m.media_id = k.id AND m.filesystem_id = k.file
+			ORDER BY m.media_origin, m.media_id FOR UPDATE OF m`, origins, ids, files)
+	}
+	return selectKeys(ctx, f.DB, localThere, origins, ids)
 }
 
 func (f *Finish) remove(ctx context.Context, m item.Media) (item.Outcome, error) {

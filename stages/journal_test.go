@@ -173,6 +173,19 @@ func TestTheNextRunFinishesWhatNoRowNames(t *testing.T) {
 	if left := kept.unfinished(); len(left) > 0 {
 		t.Errorf("still in the journal: %v", left)
 	}
+	// Fetched again after the run had ended: the row is back, with other files.
+	again := remoteRow(t, db, "server", "again", "")
+	cached := remoteRow(t, db, "server", "cached", "")
+	id, err := kept.Begin(item.RemoteMedia, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := f.Do(t.Context(), journal.Batch{ID: id, Flow: item.RemoteMedia, Rows: []journal.Row{
+		{Origin: again.Origin, ID: again.ID, FileID: "formerFile"}, {Origin: cached.Origin, ID: cached.ID, FileID: "filecached"},
+	}})
+	if err != nil || len(outcomes) != 1 || outcomes[0].Key != again.Key() || len(kept.unfinished()) > 0 {
+		t.Errorf("fetched again: %v, %v", outcomes, err)
+	}
 	got = finish(journal.Row{Origin: "hs", ID: "stuck", FileID: "stuck"})
 	if diff := cmp.Diff(map[string]string{"mxc://hs/stuck": "failed 0 0 0"}, got); diff != "" {
 		t.Error(diff)
@@ -180,7 +193,7 @@ func TestTheNextRunFinishesWhatNoRowNames(t *testing.T) {
 	if diff := cmp.Diff([]string{"stuck"}, kept.unfinished()); diff != "" {
 		t.Error(diff)
 	}
-	if removed := slices.Sorted(maps.Keys(store.removed)); len(removed) != 1 {
+	if removed := slices.Sorted(maps.Keys(store.removed)); len(removed) != 2 {
 		t.Errorf("removed: %v", removed)
 	}
 }

@@ -150,9 +150,13 @@ func (l *Lock) Watch(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// Release gives the lock back by ending its session.
+// Release gives the lock back and ends its session.
 func (l *Lock) Release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_ = l.conn.Close(ctx) // the server drops the lock with the session, whatever it answers
+	// The server drops the lock with the session in any case, but only some time after we have hung up: a run that begins
+	// at once would find it held.
+	_, _ = l.conn.Exec(ctx, `SELECT pg_advisory_unlock($1) FROM pg_locks
+		WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted LIMIT 1`, lockKey)
+	_ = l.conn.Close(ctx)
 }

@@ -123,3 +123,15 @@ func TestAcquireEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestARunThatFollowsAtOnceGetsTheLock fails within a few hundred turns when the lock is left to the end of its session.
+func TestARunThatFollowsAtOnceGetsTheLock(t *testing.T) {
+	db := open(t, sandbox.Shared(t).ConnString())
+	for range 300 {
+		lock, err := db.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock.Release(t.Context())
+	}
+}
