@@ -39,7 +39,7 @@ type runFunc func(ctx, feed context.Context, cfg *config.Config, log *logging.Lo
 // start runs the program with a pipeline of the test's own and returns the exit code, stdout and stderr.
 func start(t *testing.T, signals <-chan os.Signal, run runFunc, args ...string) (int, string, string) {
 	t.Helper()
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	env := map[string]string{
 		"SYNUPKEEP_POSTGRES": "host=db password=dbpassword", "SYNUPKEEP_SYNAPSE_AUTH_TOKEN": "syt_secretsecret", "SYNUPKEEP_DELTA": "30d",
 	}
