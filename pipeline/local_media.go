@@ -11,7 +11,10 @@ import (
 
 // localMedia deletes what users of this server uploaded before the cut-off and what is not shown any more.
 func (r *run) localMedia(ctx context.Context) error {
-	shown, position, err := r.shown(ctx)
+	shown, position, err := r.shown(r.feed)
+	if r.stopped() {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
 		protect: &stages.Protect{Budget: budget, Flow: p},
 		check:   &stages.CheckFiles{Store: r.store},
 		ramp:    ramp,
-		rows:    stages.DeleteRows{DB: r.db.Writer, Ramp: ramp, Budget: budget, Retry: r.retry, Flow: p, Journal: r.journal},
+		rows:    stages.DeleteRows{DB: r.db.Writer, Ramp: ramp, Budget: budget, Retry: r.retry, Flow: p, Journal: r.journal, Held: r.held},
 		files:   &stages.DeleteFiles{Store: r.store, Retry: fileRetry()},
 	}
 }

@@ -15,14 +15,18 @@ import (
 
 // prepare finds out, before the first delete, that everything is as the flows need it. Each step says what is wrong and
 // what to do about it.
-func (r *run) prepare(ctx context.Context) error {
+func (r *run) prepare() error {
 	for _, step := range []func(context.Context) error{
 		r.openDatabase, r.checkSchema, r.checkServer, r.takeLock, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
 	} {
 		if err := context.Cause(r.feed); err != nil {
 			return err
 		}
-		if err := step(ctx); err != nil {
+		err := step(r.feed) // nothing is begun yet that would have to be finished
+		if cause := context.Cause(r.feed); cause != nil {
+			return cause
+		}
+		if err != nil {
 			return err
 		}
 	}

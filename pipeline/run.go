@@ -81,7 +81,7 @@ func Run(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, std
 
 func (r *run) do(ctx context.Context) error {
 	defer r.close(ctx)
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(); err != nil {
 		return err
 	}
 	watched, unwatch := context.WithCancel(ctx)
@@ -101,7 +101,14 @@ func (r *run) do(ctx context.Context) error {
 func (r *run) flows(ctx context.Context) error {
 	var failures []error
 	if slices.Contains(r.cfg.Flows, item.History) {
-		failures = append(failures, r.flow(ctx, item.History))
+		err := r.flow(ctx, item.History)
+		failures = append(failures, err)
+		var known *item.RunError
+		if errors.As(err, &known) && known.Cause == item.CauseToken {
+			r.stop(known) // whoever took the token back may have meant all of it
+		} else if known != nil && known.Cause == item.CauseRefused {
+			r.stop(known) // what is wrong with the database is wrong for its media as well
+		}
 	}
 	var together sync.WaitGroup
 	var mu sync.Mutex
@@ -174,11 +181,24 @@ func (r *run) stopped() bool { return r.feed.Err() != nil }
 // watchLock stops the run when another one could begin.
 func (r *run) watchLock(ctx context.Context) {
 	if err := r.lock.Watch(ctx, lockInterval); err != nil {
-		r.stop(&item.RunError{
-			Cause: item.CauseFailed, Doing: "hold the lock", Err: err,
-			Hint: "Nothing new was begun from then on. Was PostgreSQL restarted? The next run goes on.",
-		})
+		_ = r.lost(err) // it is the run's now
 	}
+}
+
+// held stops the run when another one could begin.
+func (r *run) held(ctx context.Context) error {
+	if err := r.lock.Check(ctx); err != nil {
+		return r.lost(err)
+	}
+	return nil
+}
+
+func (r *run) lost(err error) error {
+	r.stop(&item.RunError{
+		Cause: item.CauseFailed, Doing: "hold the lock", Err: err,
+		Hint: "Nothing new was begun from then on. Was PostgreSQL restarted? The next run goes on.",
+	})
+	return context.Cause(r.feed)
 }
 
 func (r *run) close(ctx context.Context) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"time"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
@@ -47,14 +48,27 @@ func (r *run) doubt(ctx context.Context, f item.Flow) error {
 	return nil
 }
 
-// checkStore compares the store with a sample of the rows of a flow.
+// checkStore compares the store with a sample of the rows of a flow, and with one of those that are past the cut-off: a
+// store whose old files were moved to S3 still has all the young ones.
 func (r *run) checkStore(ctx context.Context, f item.Flow) (warning string, err error) {
-	sample := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}
-	rows, err := sample.Of(ctx, f)
-	if err != nil {
-		return "", failed("look at the media store", err, databaseHint(err))
+	for _, kind := range []struct {
+		which  string
+		cutOff time.Time
+	}{{string(f), time.Time{}}, {"old " + string(f), r.cutOffs[f]}} {
+		sample := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, CutOff: kind.cutOff, Retry: r.retry}
+		rows, err := sample.Of(ctx, f)
+		if err != nil {
+			return "", failed("look at the media store", err, databaseHint(err))
+		}
+		said, err := r.checkSample(kind.which, rows)
+		if err != nil {
+			return "", err
+		}
+		if warning == "" {
+			warning = said
+		}
 	}
-	return r.checkSample(f, rows)
+	return warning, nil
 }
 
 func (r *run) refusedStore(doing string, err error, consequence string) error {
@@ -70,7 +84,7 @@ func (r *run) refusedStore(doing string, err error, consequence string) error {
 }
 
 // checkSample refuses a store in which more than half of a sample's files are missing, or that is not ours to delete in.
-func (r *run) checkSample(f item.Flow, rows []item.Media) (warning string, err error) {
+func (r *run) checkSample(which string, rows []item.Media) (warning string, err error) {
 	missing, example := 0, ""
 	for _, m := range rows {
 		found, err := stages.CheckStored(r.store, m)
@@ -84,7 +98,7 @@ func (r *run) checkSample(f item.Flow, rows []item.Media) (warning string, err e
 			example = found.Path
 		}
 	}
-	text := fmt.Sprintf("of %d sampled files of %s, %d are not there, such as %s", len(rows), f, missing, example)
+	text := fmt.Sprintf("of %d sampled files of %s, %d are not there, such as %s", len(rows), which, missing, example)
 	switch {
 	case missing*2 > len(rows):
 		return "", errors.New(text)
@@ -119,6 +133,9 @@ func (r *run) finish(ctx context.Context) error {
 	for _, batch := range r.unfinished {
 		if r.stopped() {
 			return nil
+		}
+		if !slices.Contains(r.cfg.Flows, batch.Flow) {
+			continue // nobody has looked whether its part of the store is there
 		}
 		outcomes, err := f.Do(ctx, batch)
 		for _, out := range outcomes {

@@ -43,7 +43,7 @@ type Rooms struct {
 }
 
 // sampled is up to where a room's old events are counted, to tell small rooms from large ones.
-const sampled = 10_000
+const sampled = 1_000
 
 // The probe looks at the two oldest events that are not outliers. After a purge everything below the cut is gone or an
 // outlier, so a dormant room keeps exactly one such event, its tip: it must not count as work, or it would be purged

@@ -13,13 +13,18 @@ import (
 	"synupkeep/internal/retry"
 )
 
-// Sample reads some rows of a flow, of any age, from all over its table: enough to tell whether a media store is the one
-// that the rows speak of.
+// Sample reads some rows of a flow from all over its table: enough to tell whether a media store is the one that the rows
+// speak of.
 type Sample struct {
 	DB         Querier
 	ServerName string
-	Retry      retry.Policy
+	// CutOff limits the sample to what is older: a store may have moved just that elsewhere. The zero time means any age.
+	CutOff time.Time
+	Retry  retry.Policy
 }
+
+// window is how many rows of any age a probe reads at most to find some that are old enough.
+const window = 200
 
 // probes is how many places of a table are looked at, for two rows each.
 const probes = 16
@@ -42,9 +47,6 @@ func (s Sample) Of(ctx context.Context, f item.Flow) ([]item.Media, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read a sample of %s: %w", f, err)
 		}
-		if len(found) == 0 {
-			break
-		}
 		for _, m := range found {
 			byID[m.Key()] = m
 		}
@@ -59,10 +61,12 @@ func (s Sample) Of(ctx context.Context, f item.Flow) ([]item.Media, error) {
 // local probes the primary key at a random place. Media ids are 24 letters; ids of previews begin with a digit and sort
 // before them: to begin there is the last resort.
 func (s Sample) local(ctx context.Context) ([]item.Media, error) {
-	const query = `SELECT '', media_id, media_id FROM local_media_repository
-		WHERE media_id >= $1 AND url_cache IS NULL AND media_length IS NOT NULL ORDER BY media_id LIMIT 2`
+	const query = `SELECT '', media_id, media_id FROM (
+			SELECT media_id, created_ts FROM local_media_repository
+			WHERE media_id >= $1 AND url_cache IS NULL AND media_length IS NOT NULL ORDER BY media_id LIMIT $3
+		) w WHERE $2::bigint IS NULL OR created_ts < $2 LIMIT 2`
 	for _, from := range []string{letters(), "A", ""} {
-		found, err := s.read(ctx, item.LocalMedia, query, from)
+		found, err := s.read(ctx, item.LocalMedia, query, from, s.before(), window)
 		if err != nil || len(found) > 0 {
 			return found, err
 		}
@@ -72,16 +76,19 @@ func (s Sample) local(ctx context.Context) ([]item.Media, error) {
 
 // remote probes for a random server first, then within its media.
 func (s Sample) remote(ctx context.Context) ([]item.Media, error) {
-	const query = `SELECT media_origin, media_id, COALESCE(filesystem_id, '') FROM remote_media_cache
-		WHERE (media_origin, media_id) >= ($1, $2) AND media_id IS NOT NULL ORDER BY media_origin, media_id LIMIT 2`
-	found, err := s.read(ctx, item.RemoteMedia, query, string(rune('a'+rand.IntN(26))), "") //nolint:gosec // no secret
+	const query = `SELECT media_origin, media_id, COALESCE(filesystem_id, '') FROM (
+			SELECT media_origin, media_id, filesystem_id, last_access_ts FROM remote_media_cache
+			WHERE (media_origin, media_id) >= ($1, $2) AND media_id IS NOT NULL ORDER BY media_origin, media_id LIMIT $4
+		) w WHERE $3::bigint IS NULL OR last_access_ts < $3 LIMIT 2`
+	start := string(rune('a' + rand.IntN(26))) //nolint:gosec // no secret
+	found, err := s.read(ctx, item.RemoteMedia, query, start, "", s.before(), window)
 	if err == nil && len(found) == 0 {
-		found, err = s.read(ctx, item.RemoteMedia, query, "", "")
+		found, err = s.read(ctx, item.RemoteMedia, query, "", "", s.before(), window)
 	}
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	within, err := s.read(ctx, item.RemoteMedia, query, found[0].Origin, letters())
+	within, err := s.read(ctx, item.RemoteMedia, query, found[0].Origin, letters(), s.before(), window)
 	return append(found, within...), err
 }
 
@@ -90,9 +97,18 @@ func (s Sample) previews(ctx context.Context) ([]item.Media, error) {
 	return s.read(ctx, item.Previews, `
 		SELECT '', media_id, media_id FROM local_media_repository
 		WHERE url_cache IS NOT NULL AND media_id IS NOT NULL AND created_ts >= (
-			SELECT min(created_ts) + ((max(created_ts) - min(created_ts)) * $1::float8)::bigint
+			SELECT min(created_ts) + ((LEAST(max(created_ts), $2) - min(created_ts)) * $1::float8)::bigint
 			FROM local_media_repository WHERE url_cache IS NOT NULL)
-		ORDER BY created_ts LIMIT 2`, rand.Float64()) //nolint:gosec // no secret
+		  AND ($2::bigint IS NULL OR created_ts < $2)
+		ORDER BY created_ts LIMIT 2`, rand.Float64(), s.before()) //nolint:gosec // no secret
+}
+
+func (s Sample) before() *int64 {
+	if s.CutOff.IsZero() {
+		return nil
+	}
+	ms := s.CutOff.UnixMilli()
+	return &ms
 }
 
 func letters() string {

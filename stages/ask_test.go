@@ -237,7 +237,7 @@ func TestServerThatComesBackIsWaitedFor(t *testing.T) {
 }
 
 func TestRefusedTokenEndsTheFlow(t *testing.T) {
-	for _, failure := range []error{refusal(401, "M_UNKNOWN_TOKEN"), refusal(403, "M_FORBIDDEN"), status(403)} {
+	for _, failure := range []error{refusal(401, "M_UNKNOWN_TOKEN"), refusal(403, "M_FORBIDDEN")} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig()
 			r.server.onPost = script(refused(failure))

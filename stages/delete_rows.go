@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
@@ -30,6 +31,8 @@ type DeleteRows struct {
 	Flow   Stopper
 	// Journal remembers the rows until their files are gone.
 	Journal Journal
+	// Held is asked before each transaction whether the run's lock is still held; its error stops the flow.
+	Held func(context.Context) error
 
 	sql statements
 }
@@ -138,6 +141,9 @@ func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
 			}
 			pending = without(media, f.gone)
 		}
+		if err := d.may(ctx); err != nil {
+			return err
+		}
 		if len(pending) == 0 {
 			return nil
 		}
@@ -234,6 +240,8 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 		case unsure:
 			out.Status, out.Reason = item.Failed, ""
 			out.Err = fmt.Errorf("whether its row was deleted is not known, its files stay: %w", f.failure)
+		case errors.Is(f.failure, errStopping):
+			out.Status, out.Reason = item.Left, item.Stopped
 		case f.failure != nil:
 			out.Status, out.Reason, out.Err = item.Failed, "", f.failure
 		case locked[keyOf(m)]:
@@ -243,10 +251,25 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 	}
 }
 
-// stop ends the flow when the database or the journal is what failed.
+// may says whether another transaction may begin: not when the flow has been told to stop meanwhile, nor when another run
+// could have begun.
+func (d *DeleteRows) may(ctx context.Context) error {
+	if d.Flow.Stopping() {
+		return errStopping
+	}
+	if err := d.Held(ctx); err != nil {
+		d.Flow.StopFeeding(err)
+		return errStopping
+	}
+	return nil
+}
+
+// stop ends the flow when the database or the journal is what failed: what it refuses for one batch it will refuse for
+// all of them.
 func (d *DeleteRows) stop(err error) {
 	var away *retry.UnavailableError
 	var ours *item.RunError
+	var refused *pgconn.PgError
 	switch {
 	case errors.As(err, &ours):
 		d.Flow.StopFeeding(ours)
@@ -254,6 +277,11 @@ func (d *DeleteRows) stop(err error) {
 		d.Flow.StopFeeding(&item.RunError{
 			Cause: item.CauseFailed, Doing: "delete media rows", Err: err,
 			Hint: "Is PostgreSQL running? The next run goes on where this one ended.",
+		})
+	case errors.As(err, &refused):
+		d.Flow.StopFeeding(&item.RunError{
+			Cause: item.CauseFailed, Doing: "delete media rows", Err: err,
+			Hint: "PostgreSQL refuses to delete them. Is it the primary, with space on its disk, and may our role delete there?",
 		})
 	}
 }

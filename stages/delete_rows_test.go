@@ -136,7 +136,7 @@ func doRows(t *testing.T, ctx context.Context, d *DeleteRows, media ...item.Medi
 
 func deleteRows(db Transactor, flow Stopper) DeleteRows {
 	return DeleteRows{
-		DB: db, Ramp: NewRamp(1000, flow), Budget: NewBudget(0), Flow: flow, Journal: &notes{},
+		DB: db, Ramp: NewRamp(1000, flow), Budget: NewBudget(0), Flow: flow, Journal: &notes{}, Held: func(context.Context) error { return nil },
 		Retry: retry.Policy{For: 3 * time.Second, First: 10 * time.Millisecond},
 	}
 }
@@ -430,14 +430,45 @@ func TestADatabaseThatIsGoneStopsTheFlowSoftly(t *testing.T) {
 	}
 }
 
-func TestAStatementThatFailsStopsNothing(t *testing.T) {
+// What PostgreSQL refuses for one batch it refuses for all: a million batches of one would end with a million failures.
+func TestAStatementThatIsRefusedStopsTheFlow(t *testing.T) {
 	db := copies(t)
 	flow := &memFlow{}
 	m := localRow(t, db, "a", "")
 	d := NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0)
 	d.sql.remove = "SELECT broken"
-	if got := doRows(t, t.Context(), d, m); got.rest["a"] != "failed " || flow.Stopping() || len(inTables(t, db)) != 3 {
+	got := doRows(t, t.Context(), d, m)
+	var stop *item.RunError
+	if got.rest["a"] != "failed " || len(inTables(t, db)) != 3 || !errors.As(flow.Cause(), &stop) || stop.Cause != item.CauseFailed {
 		t.Errorf("%+v, %v", got, flow.Cause())
+	}
+}
+
+// TestNoTransactionBeginsOnceTheFlowStopsOrTheLockIsLost looks between the tries: a database that comes back may find
+// another run at work.
+func TestNoTransactionBeginsOnceTheFlowStopsOrTheLockIsLost(t *testing.T) {
+	db := copies(t)
+	m := localRow(t, db, "a", "")
+	lost := &item.RunError{Cause: item.CauseFailed, Doing: "hold the lock", Err: errors.New("lost")}
+	for name, change := range map[string]func(d *DeleteRows, flow *memFlow){
+		"stopped while the database is away": func(d *DeleteRows, flow *memFlow) {
+			d.DB = &doubtful{Pool: db, commit: func(_ int, tx pgx.Tx) error {
+				_ = tx.Rollback(context.Background())
+				flow.StopFeeding(errors.New("SIGTERM"))
+				return io.ErrUnexpectedEOF
+			}}
+		},
+		"lost": func(d *DeleteRows, _ *memFlow) { d.Held = func(context.Context) error { return lost } },
+	} {
+		flow := &memFlow{}
+		d := NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0)
+		change(d, flow)
+		if got := doRows(t, t.Context(), d, m); got.rest["a"] != "left stopped" || len(inTables(t, db)) != 3 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if name == "lost" && !errors.Is(flow.Cause(), lost) {
+			t.Errorf("the flow's cause is %v", flow.Cause())
+		}
 	}
 }
 

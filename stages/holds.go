@@ -19,6 +19,7 @@ type Holds struct {
 
 	mu         sync.Mutex
 	readAt     time.Time
+	took       time.Duration
 	redactions map[string]int64
 	reports    map[string]int64
 }
@@ -56,7 +57,9 @@ type Held struct {
 func (h *Holds) Of(ctx context.Context, roomID string) (Held, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.readAt.IsZero() || time.Since(h.readAt) > freshness/2 { // a cut is as old as what it is made of
+	// A cut is as old as what it is made of. Where redactions are never censored the reading takes long, and is not done
+	// all the time: what it misses then is a redaction that is old and arrived just now.
+	if h.readAt.IsZero() || time.Since(h.readAt) > max(freshness/2, 20*h.took) {
 		at := time.Now()
 		var err error
 		if h.redactions, err = h.read(ctx, uncensored); err != nil {
@@ -65,9 +68,12 @@ func (h *Holds) Of(ctx context.Context, roomID string) (Held, error) {
 		if h.reports, err = h.read(ctx, reported, h.ReportsSince.UnixMilli()); err != nil {
 			return Held{}, fmt.Errorf("read abuse reports: %w", err)
 		}
-		h.readAt = at
+		h.readAt, h.took = at, time.Since(at)
 	}
 	held := Held{At: h.readAt}
+	if h.took > freshness/10 {
+		held.At = time.Now()
+	}
 	if depth, ok := h.redactions[roomID]; ok {
 		held.Redaction = &depth
 	}

@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type Purge struct {
 	// Now is the database's clock.
 	Now func(context.Context) (time.Time, error)
 
+	proven atomic.Bool
 	hurt   atomic.Int32
 	astray atomic.Int32 // answers in a row that were not the admin API's
 }
@@ -55,8 +57,11 @@ func (p *Purge) do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
 		return left(item.History, cut.RoomID, item.Stopped), nil
 	}
 	if cut.Pending != "" {
-		out, _, err := p.await(ctx, out, cut, cut.Pending)
-		return out, err
+		adopted, fresh, err := p.adopt(ctx, out, cut)
+		if fresh.EventID == "" {
+			return adopted, err
+		}
+		cut, out.Reason = fresh, fresh.HeldBy
 	}
 	if !p.Budget.Take() {
 		return left(item.History, cut.RoomID, item.Limit), nil
@@ -77,6 +82,24 @@ func (p *Purge) do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
 		return left(item.History, cut.RoomID, item.Stopped), nil
 	}
 	return p.purge(ctx, out, cut)
+}
+
+// adopt waits for a purge that somebody else began. Its cut need not be ours: with a fresh one there is more to do.
+func (p *Purge) adopt(ctx context.Context, out item.Outcome, cut item.Cut) (_ item.Outcome, fresh item.Cut, err error) {
+	out, _, err = p.await(ctx, out, cut, cut.Pending)
+	if err != nil || out.Status != item.Done {
+		return out, fresh, err
+	}
+	v, err := p.Cutter.Take(ctx, cut.RoomID)
+	if err != nil {
+		out, err = p.failed(ctx, out, err)
+		return out, fresh, err
+	}
+	out.Reason = v.Cut.HeldBy
+	if v.Status == item.Done {
+		fresh = v.Cut
+	}
+	return out, fresh, nil
 }
 
 // purge asks and waits, inside the gate.
@@ -102,6 +125,11 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item
 		return out, nil
 	}
 	p.astray.Store(0)
+	if err := p.prove(ctx, asked.id); err != nil {
+		p.Gate.Leave(asked.id)
+		out.PurgeID = asked.id
+		return p.failed(ctx, out, err)
+	}
 	out, unfinished, err := p.await(ctx, out, asked.cut, asked.id)
 	if unfinished {
 		p.Gate.Leave(asked.id)
@@ -109,6 +137,29 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item
 		p.Gate.Leave("")
 	}
 	return out, err
+}
+
+// prove makes sure, with the first purge, that the database which decides is the one that the server works on, and not a
+// copy of it: the server has just written the purge down there.
+func (p *Purge) prove(ctx context.Context, id string) error {
+	if p.proven.Load() {
+		return nil
+	}
+	_, ok, err := p.Tasks.ByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		err = &item.RunError{
+			Cause: item.CauseRefused, Doing: "compare the database with the server",
+			Err:  fmt.Errorf("the server began purge %s, and the database knows nothing of it", id),
+			Hint: "The connection string leads to a copy of the server's database, or to another server's. Nothing else was begun.",
+		}
+		p.Flow.StopFeeding(err)
+		return err
+	}
+	p.proven.Store(true)
+	return nil
 }
 
 func (p *Purge) leave(unfinished string) {

@@ -125,12 +125,51 @@ func TestPurgeUnderWayIsWaitedForAndNotAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
 		m := r.server.add("purge_history", "!r", time.Minute)
+		r.db.found = func(int, string) found {
+			return found{reason: item.YoungEvent, depth: 9, hasExtremities: true, eventID: "$nine"} // nothing is left to purge
+		}
 		out := r.do(t, item.Cut{RoomID: "!r", Pending: m.id})
 		if out.Status != item.Done || out.PurgeID != m.id || len(r.server.posts) != 0 || out.Took < time.Minute {
 			t.Errorf("%+v, %d posts", out, len(r.server.posts))
 		}
 		r.idle(t, 0)
 	})
+}
+
+// TestWhatAnAdoptedPurgeLeavesIsPurged: whoever began it may have cut lower than we would.
+func TestWhatAnAdoptedPurgeLeavesIsPurged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		m := r.server.add("purge_history", "!r", time.Minute)
+		out := r.do(t, item.Cut{RoomID: "!r", Pending: m.id})
+		if out.Status != item.Done || out.PurgeID == m.id || len(r.server.posts) != 1 || out.Rows == 0 {
+			t.Errorf("%+v, %d posts", out, len(r.server.posts))
+		}
+		r.idle(t, 1)
+	})
+}
+
+// TestADatabaseThatKnowsNothingOfThePurgeIsNotTheServers: a copy of it would have the media deleted that was set as avatar
+// since it was made.
+func TestADatabaseThatKnowsNothingOfThePurgeIsNotTheServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.purge.Tasks = copied{r.purge.Tasks}
+		if out := r.do(t, r.cut("!r")); out.Status != item.Failed || out.PurgeID == "" {
+			t.Errorf("%+v", out)
+		}
+		r.flow.stopped(t, item.CauseRefused)
+		if out := r.do(t, r.cut("!s")); out.Status != item.Left || len(r.server.posts) != 1 {
+			t.Errorf("%+v, %d posts", out, len(r.server.posts))
+		}
+	})
+}
+
+// copied is a database that the server does not write to.
+type copied struct{ Tasks }
+
+func (copied) ByID(context.Context, string) (synapse.Task, bool, error) {
+	return synapse.Task{}, false, nil
 }
 
 func TestLimit(t *testing.T) {

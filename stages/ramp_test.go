@@ -131,8 +131,8 @@ func TestMissingFilesCastDoubtOnTheStore(t *testing.T) {
 	asked := 0
 	r.Doubt = func() error { asked++; return nil }
 	finish(begin(t, r), 1, 0, nil)
-	finish(begin(t, r), 10, 0, nil)
-	if flow.Stopping() || asked != 2 || r.Size() != 100 {
+	finish(begin(t, r), 1, 0, nil)
+	if flow.Stopping() || asked != 2 || r.Size() != 1 {
 		t.Errorf("the store is the right one: asked %d times, size %d, %v", asked, r.Size(), flow.Cause())
 	}
 	r.Doubt = func() error { return moved }

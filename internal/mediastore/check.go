@@ -26,13 +26,14 @@ func (s *Store) Check(kind Kind, origin, fileID string) (Presence, error) {
 		return Presence{}, err
 	}
 	found := Presence{Path: loc.Content()}
-	if err := s.checkContent(loc, &found); err != nil || !found.Exists {
+	if err := s.checkContent(loc, &found); err != nil {
 		return found, err
 	}
+	// Without its content, too: the thumbnails go with the row.
 	if err := s.checkThumbnails(loc); err != nil {
 		return found, err
 	}
-	found.Deletable = true
+	found.Deletable = found.Exists
 	return found, nil
 }
 

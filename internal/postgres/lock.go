@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,7 @@ var (
 
 // Lock makes sure that no two runs overlap. It lives on a connection of its own.
 type Lock struct {
+	mu   sync.Mutex // of the connection
 	conn *pgx.Conn
 	pid  int32
 }
@@ -93,6 +95,8 @@ func (l *Lock) stays(ctx context.Context, db *DB) error {
 
 // ours asks in a statement of its own: behind a transaction pooler that one may run in another session.
 func (l *Lock) ours(ctx context.Context) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var ours bool
 	err := l.conn.QueryRow(ctx, `
 		SELECT EXISTS (
@@ -125,7 +129,25 @@ func (l *Lock) holder(ctx context.Context) string {
 	return holder
 }
 
-// Watch asks at each interval whether the lock is still ours and returns ErrLockLost when it is not; nil when ctx ends.
+// checkTimeout is how long the server may take to say whose the lock is.
+const checkTimeout = 10 * time.Second
+
+// Check returns ErrLockLost when the lock is not ours any more. The question is not interrupted when ctx ends: that would
+// cost the connection, and the lock with it.
+func (l *Lock) Check(ctx context.Context) error {
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	defer cancel()
+	ours, err := l.ours(ask)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrLockLost, err)
+	case !ours:
+		return ErrLockLost
+	}
+	return nil
+}
+
+// Watch checks at each interval that the lock is still ours; nil when ctx ends.
 func (l *Lock) Watch(ctx context.Context, interval time.Duration) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -135,17 +157,8 @@ func (l *Lock) Watch(ctx context.Context, interval time.Duration) error {
 			return nil
 		case <-tick.C:
 		}
-		ask, cancel := context.WithTimeout(ctx, interval)
-		ours, err := l.ours(ask)
-		cancel()
-		if ctx.Err() != nil {
-			return nil // the end of the run interrupted the question
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrLockLost, err)
-		}
-		if !ours {
-			return ErrLockLost
+		if err := l.Check(ctx); err != nil {
+			return err
 		}
 	}
 }

@@ -104,6 +104,8 @@ func prepare(ctx context.Context, c *pgx.Conn, readOnly bool) error {
 		ApplicationName, statementTimeout.Milliseconds(), lockTimeout.Milliseconds(), statementTimeout.Milliseconds())
 	if readOnly {
 		settings += ` SET default_transaction_read_only = on;`
+	} else {
+		settings += ` SET default_transaction_read_only = off;` // whatever the role's default is
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -171,5 +173,12 @@ func IsConnection(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// Again is for retry: what was asked of a database that is away can be asked again.
-func Again(err error) (again bool, wait time.Duration) { return IsConnection(err), 0 }
+// Again is for retry: what was asked of a database that is away can be asked again, and so can a transaction that only
+// met another one: a deadlock (40P01), a conflict (40001), a lock that was held for too long (55P03).
+func Again(err error) (again bool, wait time.Duration) {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == "40P01" || refused.Code == "40001" || refused.Code == "55P03") {
+		return true, 0
+	}
+	return IsConnection(err), 0
+}

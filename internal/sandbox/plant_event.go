@@ -89,7 +89,8 @@ func (p *Plant) Event(ctx context.Context, n NewEvent) (string, error) {
 		n.Type = "m.room.message"
 	}
 	if n.Content == nil {
-		n.Content = map[string]any{"msgtype": "m.text", "body": "planted"}
+		// Two events that are alike to the millisecond would be one.
+		n.Content = map[string]any{"msgtype": "m.text", "body": "planted " + randomLetters(8)}
 	}
 	if n.Sender == "" {
 		n.Sender = r.sender

@@ -140,7 +140,7 @@ func Classify(err error) Class {
 		return Permanent
 	}
 	switch {
-	case refused.Status == http.StatusUnauthorized, refused.Status == http.StatusForbidden:
+	case !refused.Foreign && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden):
 		return Unauthorized
 	case refused.Status == http.StatusInternalServerError:
 		return Hiccup

@@ -98,6 +98,7 @@ func needed() map[string]string {
 		"scheduled_tasks":                   "id action status timestamp resource_id error",
 		"users":                             "name",
 		"destinations":                      "destination failure_ts",
+		"current_state_delta_stream":        "stream_id type prev_event_id",
 		"profiles":                          "avatar_url",
 		"user_directory":                    "avatar_url",
 		"room_memberships":                  "event_id avatar_url",
@@ -143,24 +144,28 @@ func requireColumns(ctx context.Context, db Querier) error {
 
 // CheckPrivileges says whether this role may read what a run reads and delete what it deletes.
 func CheckPrivileges(ctx context.Context, db Querier) error {
-	var lacking []string
+	tables, privileges := []string{"sliding_sync_joined_rooms"}, []string{"SELECT"} // where it exists
 	for table := range needed() {
 		wanted := "SELECT"
 		if strings.HasPrefix(table, "local_media_repository") || strings.HasPrefix(table, "remote_media_cache") {
 			wanted = "SELECT, UPDATE, DELETE" // UPDATE for SELECT ... FOR UPDATE
 		}
 		for privilege := range strings.SplitSeq(wanted, ", ") {
-			var has bool
-			if err := db.QueryRow(ctx, `SELECT has_table_privilege($1, $2)`, table, privilege).Scan(&has); err != nil {
-				return fmt.Errorf("look at the privileges on %s: %w", table, err)
-			}
-			if !has {
-				lacking = append(lacking, privilege+" on "+table)
-			}
+			tables, privileges = append(tables, table), append(privileges, privilege)
 		}
 	}
+	rows, err := db.Query(ctx, `
+		SELECT w.privilege || ' on ' || w.name FROM unnest($1::text[], $2::text[]) w (name, privilege)
+		WHERE to_regclass(w.name) IS NOT NULL AND NOT has_table_privilege(to_regclass(w.name)::oid, w.privilege)
+		ORDER BY 1`, tables, privileges)
+	if err != nil {
+		return fmt.Errorf("look at the privileges: %w", err)
+	}
+	lacking, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look at the privileges: %w", err)
+	}
 	if len(lacking) > 0 {
-		slices.Sort(lacking)
 		return fmt.Errorf("%w: %s", ErrNoPrivilege, strings.Join(lacking, ", "))
 	}
 	return nil
