@@ -13,12 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
 )
 
-// TestKilledAtAnyMomentTheNextRunFinishes kills run after run, until one comes to its end before it is killed. Whatever
-// they left behind, the last one leaves exactly what one undisturbed run leaves.
+// TestKilledAtAnyMomentTheNextRunFinishes kills run after run while they delete. Whatever they left behind, the last one
+// leaves exactly what one undisturbed run leaves.
 func TestKilledAtAnyMomentTheNextRunFinishes(t *testing.T) {
 	s := emptied(t)
 	var gone []string
@@ -53,49 +55,85 @@ func TestKilledAtAnyMomentTheNextRunFinishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed, finished := 0, 0
-	for runs := 0; ; runs++ {
-		code, log := killedAfter(t, string(given), time.Duration(80+rand.IntN(250))*time.Millisecond)
+	finished := 0
+	const kills = 12
+	for killed := 0; killed < kills; {
+		code, log := killedAfter(t, s, string(given), rand.IntN(200))
 		if bytes.Contains(log, []byte("finished what an earlier run began")) {
 			finished++
 		}
 		switch code {
 		case -1:
 			killed++
-		case 0:
-			t.Logf("%d runs were killed, %d found something to finish", killed, finished)
-			if killed == 0 || finished == 0 {
-				t.Error("nothing was killed between rows and files: the test shows nothing")
-			}
-			exactly(t, s, before.without(t, gone...))
-			return
 		case item.ExitCode([]item.Cause{item.CauseLocked}): // PostgreSQL has not noticed yet that its client is gone
 		default:
-			t.Fatalf("exit code %d\n%s", code, log)
-		}
-		if runs > 200 {
-			t.Fatal("no run comes to its end")
+			t.Fatalf("after %d kills: exit code %d\n%s", killed, code, log)
 		}
 	}
+	t.Logf("of %d runs %d found something to finish", kills, finished)
+	if finished == 0 {
+		t.Error("nothing was killed between rows and files: the test shows nothing")
+	}
+	for {
+		code, log := killedAfter(t, s, string(given), -1)
+		if code == item.ExitCode([]item.Cause{item.CauseLocked}) {
+			continue
+		}
+		if code != 0 {
+			t.Fatalf("the last run: exit code %d\n%s", code, log)
+		}
+		break
+	}
+	exactly(t, s, before.without(t, gone...))
 }
 
-// killedAfter lets a child run for a while. -1 says that it had to be killed.
-func killedAfter(t *testing.T, given string, after time.Duration) (code int, log []byte) {
+// killedAfter lets a child run until it has deleted that many rows, then kills it; fewer than 0 lets it come to its end.
+// -1 says that it was killed.
+func killedAfter(t *testing.T, s *sandbox.Server, given string, rows int) (code int, log []byte) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var output bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), after)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = append(os.Environ(), childEnv+"="+given)
 	cmd.Stderr = &output
-	err = cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	watched := make(chan error, 1)
+	go func() {
+		if rows < 0 {
+			watched <- nil
+			return
+		}
+		watched <- s.WithDB(ctx, func(ctx context.Context, db *pgx.Conn) error { return killAt(ctx, db, rows, cancel) })
+	}()
+	err = cmd.Wait()
+	cancel()
+	<-watched
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), output.Bytes()
+}
+
+// killAt calls kill as soon as that many rows of media are gone.
+func killAt(ctx context.Context, db *pgx.Conn, rows int, kill func()) error {
+	const count = `SELECT (SELECT count(*) FROM local_media_repository) + (SELECT count(*) FROM remote_media_cache)`
+	var first, now int
+	if err := db.QueryRow(ctx, count).Scan(&first); err != nil {
+		return err
+	}
+	for now = first; first-now <= rows; {
+		if err := db.QueryRow(ctx, count).Scan(&now); err != nil {
+			return err
+		}
+	}
+	kill()
+	return nil
 }
