@@ -16,7 +16,7 @@ import (
 // Avatars enumerates the local media that are shown as avatars: of users, members and rooms. The current ones, and those
 // that were replaced since the cut-off, because clients draw kept messages with the avatar of their time.
 type Avatars struct {
-	DB         Querier
+	DB         postgres.Querier
 	ServerName string
 	CutOff     time.Time
 	Retry      retry.Policy

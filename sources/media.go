@@ -15,7 +15,7 @@ import (
 
 // LocalMedia enumerates the media that users of this server uploaded before the cut-off. Previews are not among them.
 type LocalMedia struct {
-	DB         Querier
+	DB         postgres.Querier
 	CutOff     time.Time
 	ServerName string
 	Page       int
@@ -123,7 +123,7 @@ const previews = `
 
 // Previews enumerates what was fetched for URL previews before the cut-off.
 type Previews struct {
-	DB         Querier
+	DB         postgres.Querier
 	CutOff     time.Time
 	ServerName string
 	Page       int

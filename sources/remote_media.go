@@ -18,7 +18,7 @@ import (
 // There is no index on last_access_ts: the table is read once, in ranges of blocks, or by its key where PostgreSQL is
 // older than 14 and cannot do that.
 type RemoteMedia struct {
-	DB     Querier
+	DB     postgres.Querier
 	CutOff time.Time
 	// DownSince is the point in time before which a server must have stopped answering for its media to stay; the zero
 	// time means that it goes all the same.

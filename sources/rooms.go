@@ -17,17 +17,11 @@ import (
 	"synupkeep/internal/retry"
 )
 
-// Querier reads from the database.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // Rooms enumerates rooms with one probe each (phase A). What it says is cheap and generous: a room with a verdict has
 // nothing to purge that is old by its sender's clock, any other may have. By receipt, which decides in the end, a message
 // that its sender dated into the future may be old sooner; it goes with the next ones.
 type Rooms struct {
-	DB     Querier
+	DB     postgres.Querier
 	CutOff time.Time
 	// Only lists the ids of the rooms to look at; nil means all of them.
 	Only []string
@@ -152,7 +146,7 @@ func (e *UnknownRoomError) Error() string {
 }
 
 // ResolveRooms returns the ids of rooms named by id or alias, or an *UnknownRoomError. Nothing named gives nil.
-func ResolveRooms(ctx context.Context, db Querier, names []string) ([]string, error) {
+func ResolveRooms(ctx context.Context, db postgres.Querier, names []string) ([]string, error) {
 	var ids []string
 	for _, name := range names {
 		rows, err := db.Query(ctx, `

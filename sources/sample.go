@@ -16,7 +16,7 @@ import (
 // Sample reads some rows of a flow from all over its table: enough to tell whether a media store is the one that the rows
 // speak of.
 type Sample struct {
-	DB         Querier
+	DB         postgres.Querier
 	ServerName string
 	// CutOff limits the sample to what is older: a store may have moved just that elsewhere. The zero time means any age.
 	CutOff time.Time

@@ -18,7 +18,7 @@ const freshness = 5 * time.Second
 
 // Cutter decides where the history of a room can end (phase B).
 type Cutter struct {
-	DB     Querier
+	DB     postgres.Querier
 	CutOff time.Time
 	// Now is the database's clock at the begin of the run.
 	Now time.Time

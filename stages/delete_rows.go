@@ -18,7 +18,7 @@ import (
 
 // Transactor begins transactions that may write.
 type Transactor interface {
-	Querier
+	postgres.Querier
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
@@ -212,7 +212,7 @@ func (d *DeleteRows) keys(ctx context.Context, query string, media []item.Media,
 	return selectKeys(ctx, d.DB, query, args...)
 }
 
-func selectKeys(ctx context.Context, db Querier, query string, args ...any) (map[key]bool, error) {
+func selectKeys(ctx context.Context, db postgres.Querier, query string, args ...any) (map[key]bool, error) {
 	rows, err := db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err

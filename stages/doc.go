@@ -3,19 +3,10 @@
 package stages
 
 import (
-	"context"
 	"sync/atomic"
-
-	"github.com/jackc/pgx/v5"
 
 	"synupkeep/internal/item"
 )
-
-// Querier reads from the database.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
 
 // Stopper is how a stage learns that no new work is to be begun, and how it says so to the stages of its flow.
 type Stopper interface {

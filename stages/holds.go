@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/postgres"
 )
 
 // Holds knows, for all rooms at once, the depths below which history must stay for a while because of something that
 // no index leads to from the room: redactions that Synapse has not censored yet, and young abuse reports. Both are few;
 // they are read again when they have half the age that a cut may have.
 type Holds struct {
-	DB Querier
+	DB postgres.Querier
 	// ReportsSince is the point in time from which on an abuse report holds its event.
 	ReportsSince time.Time
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
 	"synupkeep/internal/sandbox"
 	"synupkeep/internal/synapse"
 )
@@ -106,7 +107,7 @@ func (e event) young(cutOff time.Time) bool {
 	return came == nil || *came >= cutOff.UnixMilli()
 }
 
-func events(t testing.TB, db Querier, room string) []event {
+func events(t testing.TB, db postgres.Querier, room string) []event {
 	t.Helper()
 	rows, err := db.Query(t.Context(), `
 		SELECT e.event_id, e.topological_ordering, e.stream_ordering, e.origin_server_ts, e.received_ts, e.outlier,
@@ -128,7 +129,7 @@ func (w *world) has(t *testing.T, eventID string) bool {
 	return column[bool](t, w.db, `SELECT EXISTS (SELECT 1 FROM events JOIN event_json USING (event_id) WHERE event_id = $1)`, eventID)[0]
 }
 
-func column[T any](t testing.TB, db Querier, sql string, args ...any) []T {
+func column[T any](t testing.TB, db postgres.Querier, sql string, args ...any) []T {
 	t.Helper()
 	rows, err := db.Query(t.Context(), sql, args...)
 	if err != nil {

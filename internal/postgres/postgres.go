@@ -30,6 +30,12 @@ const (
 	lockTimeout      = 10 * time.Second
 )
 
+// Querier reads from the database; a pgx pool, connection or transaction is one.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // DB is the database of a homeserver.
 type DB struct {
 	// Reader cannot change anything: its sessions are read-only.

@@ -8,13 +8,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// Querier reads from the database; a pgx pool, connection or transaction is one.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
+	"synupkeep/internal/postgres"
+)
 
 // Features is what this database's schema can do. One schema number spans many releases, so each thing is looked for.
 type Features struct {
@@ -42,7 +38,7 @@ var (
 const oldestSchema = 83 // Synapse 1.98
 
 // ReadFeatures looks at the schema. Nothing may be deleted when it fails.
-func ReadFeatures(ctx context.Context, db Querier) (Features, error) {
+func ReadFeatures(ctx context.Context, db postgres.Querier) (Features, error) {
 	var f Features
 	var known bool
 	err := db.QueryRow(ctx, `SELECT to_regclass('schema_version') IS NOT NULL AND to_regclass('events') IS NOT NULL`).Scan(&known)
@@ -112,7 +108,7 @@ func needed() map[string]string {
 	}
 }
 
-func requireColumns(ctx context.Context, db Querier) error {
+func requireColumns(ctx context.Context, db postgres.Querier) error {
 	rows, err := db.Query(ctx, `
 		SELECT c.relname || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 		WHERE a.attnum > 0 AND NOT a.attisdropped AND pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p', 'v')`)
@@ -143,7 +139,7 @@ func requireColumns(ctx context.Context, db Querier) error {
 }
 
 // CheckPrivileges says whether this role may read what a run reads and delete what it deletes.
-func CheckPrivileges(ctx context.Context, db Querier) error {
+func CheckPrivileges(ctx context.Context, db postgres.Querier) error {
 	tables, privileges := []string{"sliding_sync_joined_rooms"}, []string{"SELECT"} // where it exists
 	for table := range needed() {
 		wanted := "SELECT"

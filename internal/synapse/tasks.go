@@ -19,7 +19,7 @@ const Slots = 5
 // Tasks reads scheduled_tasks, where the server keeps its purges. It says more than the admin API does: that calls
 // purges active which wait or which were cancelled.
 type Tasks struct {
-	DB Querier
+	DB postgres.Querier
 	// Retry is for a database that is away for a while.
 	Retry retry.Policy
 }
