@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // lockKey is the advisory lock of synupkeep, one a database: the letters "synupkee".
@@ -72,23 +73,25 @@ func (l *Lock) take(ctx context.Context, db *DB) error {
 	return l.stays(ctx, db)
 }
 
-// stays checks that the lock is ours in a further statement. A transaction pooler that has nobody else to serve would
-// run that one in the same session: a transaction of our own keeps that session busy meanwhile.
+// stays checks that the lock is ours in further statements. A transaction pooler that has nobody else to serve would run
+// those in the same session: transactions of our own keep its idle sessions busy meanwhile, one after the other.
 func (l *Lock) stays(ctx context.Context, db *DB) error {
-	beside, err := db.Reader.Begin(ctx)
-	if err != nil {
-		return fmt.Errorf("check the lock: %w", err)
-	}
-	defer beside.Rollback(ctx) //nolint:errcheck // it only reads
-	if _, err := beside.Exec(ctx, `SELECT 1`); err != nil {
-		return fmt.Errorf("check the lock: %w", err)
-	}
-	ours, err := l.ours(ctx)
-	if err != nil {
-		return fmt.Errorf("check the lock: %w", err)
-	}
-	if !ours {
-		return ErrPooled
+	for _, pool := range []*pgxpool.Pool{db.Reader, db.Writer, db.Reader, db.Writer} {
+		beside, err := pool.Begin(ctx)
+		if err != nil {
+			return fmt.Errorf("check the lock: %w", err)
+		}
+		defer beside.Rollback(ctx) //nolint:errcheck // it only reads
+		if _, err := beside.Exec(ctx, `SELECT 1`); err != nil {
+			return fmt.Errorf("check the lock: %w", err)
+		}
+		ours, err := l.ours(ctx)
+		if err != nil {
+			return fmt.Errorf("check the lock: %w", err)
+		}
+		if !ours {
+			return ErrPooled
+		}
 	}
 	return nil
 }

