@@ -189,7 +189,8 @@ func TestHistoryMeetsTrouble(t *testing.T) {
 		}
 		r := do(t, only(s, f, rooms))
 		h := r.flow(t, item.History)
-		if h.Examined != int64(len(rooms)) || h.Done < 1 || h.Done+h.Failed+h.LeftTotal != h.Examined {
+		// None may be done: whatever the server was at when it lost its database, it never ends.
+		if h.Examined != int64(len(rooms)) || h.Done+h.Failed+h.LeftTotal != h.Examined {
 			t.Errorf("%+v\n%s", h, r.log)
 		}
 		if (h.Done < h.Examined) == (r.summary.ExitCode == 0) {
