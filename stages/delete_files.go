@@ -39,15 +39,8 @@ func kindOf(f item.Flow) mediastore.Kind {
 // Do deletes the files of one media item.
 func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
 	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1}
-	tries, err := d.Retry.Do(ctx, func() error {
-		removed, err := d.Store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
-		if out.Files == 0 { // what an earlier try deleted is not missing now
-			out.Missing = removed.Missing
-		}
-		out.Files += removed.Files
-		out.Bytes += removed.Bytes
-		return err
-	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
+	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, m.Media)
+	out.Files, out.Missing, out.Bytes = removed.Files, removed.Missing, removed.Bytes
 	out.Tries = max(m.Tries, tries)
 	out.Took = time.Since(m.Began)
 	m.Batch.Gone(out.Files, err)
@@ -58,6 +51,20 @@ func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) 
 		out.Status, out.Err = item.Failed, fmt.Errorf("its row is deleted, its files are not all: %w", err)
 	}
 	return out, nil
+}
+
+// removeFiles deletes the files of one media item, as often as it takes, and adds up what the tries deleted.
+func removeFiles(ctx context.Context, store Remover, again retry.Policy, m item.Media) (sum mediastore.Removed, tries int, err error) {
+	tries, err = again.Do(ctx, func() error {
+		removed, err := store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
+		if sum.Files == 0 { // what an earlier try deleted is not missing now
+			sum.Missing = removed.Missing
+		}
+		sum.Files += removed.Files
+		sum.Bytes += removed.Bytes
+		return err
+	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
+	return sum, tries, err
 }
 
 // Inspector looks at the files of media without changing anything.

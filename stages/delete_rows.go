@@ -82,13 +82,13 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	if !d.Flow.Stopping() {
 		granted, why = d.Budget.TakeUpTo(len(media)), item.Limit
 	}
-	todo := media[:granted]
-	f := d.delete(ctx, todo)
+	taken := media[:granted]
+	f := d.delete(ctx, taken)
 	d.stop(f.failure)
 	d.Budget.GiveBack(granted - len(f.gone))
 	batch.Expect(len(f.gone), func(clean bool) { d.settle(f, clean) })
-	reason := d.reasons(ctx, todo, f)
-	for _, m := range todo {
+	reason := d.reasons(ctx, taken, f)
+	for _, m := range taken {
 		if file, ok := f.gone[keyOf(m)]; ok {
 			delete(f.gone, keyOf(m)) // a source may have found it twice
 			m.FileID = file

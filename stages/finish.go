@@ -7,7 +7,6 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
-	"synupkeep/internal/mediastore"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/retry"
 )
@@ -77,13 +76,9 @@ func (f *Finish) there(ctx context.Context, media []item.Media) (map[key]bool, e
 func (f *Finish) remove(ctx context.Context, m item.Media) (item.Outcome, error) {
 	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done}
 	began := time.Now()
-	var err error
-	out.Tries, err = f.FileRetry.Do(ctx, func() error {
-		removed, err := f.Store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
-		out.Files += removed.Files
-		out.Bytes += removed.Bytes
-		return err
-	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
+	removed, tries, err := removeFiles(ctx, f.Store, f.FileRetry, m)
+	// What the earlier run deleted before it ended is not missing.
+	out.Files, out.Bytes, out.Tries = removed.Files, removed.Bytes, tries
 	out.Took = time.Since(began)
 	if err != nil && ctx.Err() != nil {
 		return out, err
