@@ -247,3 +247,35 @@ func TestPlantAges(t *testing.T) {
 		t.Errorf("after a failed plant Synapse is not back: %v", err)
 	}
 }
+
+// Which events Synapse's search meets depends on how many there are, so here all of them lack the receipt.
+func TestSynapseStartsWithEventsThatLackTheirReceipt(t *testing.T) {
+	s := sandbox.Shared(t)
+	room, messages := newRoom(t, s, "12")
+	var before int64
+	if err := s.WhileDown(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, `CREATE TABLE kept_receipts AS SELECT event_id, received_ts FROM events WHERE received_ts IS NOT NULL`)
+		if err != nil {
+			return err
+		}
+		before = tag.RowsAffected()
+		_, err = conn.Exec(ctx, `UPDATE events SET received_ts = NULL`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := column[int64](t, s, `SELECT count(received_ts) FROM events`); got[0] != 0 {
+		t.Errorf("%d of %d events have a receipt after the start", got[0], before)
+	}
+	if err := s.WithDB(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `WITH back AS (UPDATE events e SET received_ts = k.received_ts FROM kept_receipts k
+			WHERE k.event_id = e.event_id) SELECT 1`)
+		if err == nil {
+			_, err = conn.Exec(ctx, `DROP TABLE kept_receipts`)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, s, room, messages, nil)
+}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // signingKeyID names the server's only signing key.
@@ -136,9 +139,30 @@ func (s *Server) StartSynapse(ctx context.Context) error {
 	if s.synapse != nil && !s.synapse.ended() {
 		return nil
 	}
-	return retryPorts(s.apiPort, func(port int) error {
-		s.apiPort = port
-		return s.startSynapseOnPort(ctx)
+	return s.withEveryReceipt(ctx, func() error {
+		return retryPorts(s.apiPort, func(port int) error {
+			s.apiPort = port
+			return s.startSynapseOnPort(ctx)
+		})
+	})
+}
+
+// withEveryReceipt calls start while no event is without received_ts. Synapse does not start when its search for the
+// events of the last month meets one (storage/databases/main/event_push_actions.py:1337, 1.163.2), and which events it
+// meets depends on how many there are.
+func (s *Server) withEveryReceipt(ctx context.Context, start func() error) error {
+	return s.WithDB(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `UPDATE events SET received_ts = 0 WHERE received_ts IS NULL RETURNING event_id`)
+		if err != nil {
+			return err
+		}
+		without, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(without) == 0 {
+			return errors.Join(err, start())
+		}
+		started := start()
+		_, err = conn.Exec(context.WithoutCancel(ctx), `UPDATE events SET received_ts = NULL WHERE event_id = ANY ($1)`, without)
+		return errors.Join(started, err)
 	})
 }
 
