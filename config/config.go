@@ -28,6 +28,10 @@ type Config struct {
 
 	History History
 	Media   Media
+	// Max refuses a run, before its first delete, whose plan is larger.
+	Max Maxima
+	// MaxDuration is how long a run begins new work, 0 for no limit.
+	MaxDuration time.Duration
 
 	// RetryFor is how long a server that does not answer is waited for.
 	RetryFor time.Duration
@@ -86,6 +90,7 @@ type History struct {
 	Limit           int // purges at most, 0 for no limit
 	GapGrace        time.Duration
 	ReportHold      time.Duration
+	KeepPinned      bool // the cut stays below every pinned message
 }
 
 // Media is the configuration of the three media flows.
@@ -95,4 +100,31 @@ type Media struct {
 	BatchSize                       int      // rows a transaction, at most
 	Limit                           int      // items of each flow at most, 0 for no limit
 	DeleteOfDeadServers             bool     // --remote-dead delete
+	KeepShown                       bool     // media that a kept event shows stays
+	Via                             Via
+}
+
+// Via is how media is deleted.
+type Via string
+
+// ViaDisk deletes rows and files itself; ViaAPI asks Synapse to, for want of its disk.
+const (
+	ViaDisk Via = "disk"
+	ViaAPI  Via = "api"
+)
+
+// Maxima are the largest plan that may be run.
+type Maxima struct {
+	Rooms Max // rooms purged
+	Media Max // media deleted: of all flows together, or percent of what a flow has
+	Bytes Max // bytes of media deleted, as the database has their sizes; like Media
+}
+
+// Any says whether there is any limit.
+func (m Maxima) Any() bool { return m != Maxima{} }
+
+// Max is a number or a percentage; neither is no limit.
+type Max struct {
+	Count   int64
+	Percent float64
 }

@@ -40,6 +40,8 @@ type Cut struct {
 	HeldBy Reason
 	// Messages counts the events that the purge deletes (those that are not state).
 	Messages int64
+	// Pinned counts those among them that are pinned in the room.
+	Pinned int64
 	// TakenAt is when the cut was taken, by our own monotonic clock: it only tells how old the cut is.
 	TakenAt time.Time
 	// Pending is the id of a purge of this room that is under way already; then it is waited for, and none is begun.
@@ -78,6 +80,8 @@ type Outcome struct {
 	Err error
 	// Rows counts deleted messages in history, deleted media rows elsewhere.
 	Rows int64
+	// Pinned counts, in history, the deleted messages that were pinned.
+	Pinned int64
 	// Files counts deleted files, thumbnails included; Missing counts content files that were not there any more.
 	Files, Missing int64
 	// Bytes is what was freed on disk, thumbnails included. History frees nothing that can be counted at once.

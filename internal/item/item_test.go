@@ -1,6 +1,7 @@
 package item_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,7 +34,9 @@ func TestReasonWordsAreDistinct(t *testing.T) {
 		item.NoExtremity: "no extremity", item.BeingDeleted: "being deleted", item.NoEventAtTheCut: "no event at cut",
 		item.Avatar: "avatar", item.Quarantined: "quarantined", item.Protected: "protected",
 		item.Uploading: "uploading", item.Admin: "admin", item.OriginDown: "origin down", item.InUse: "in use",
-		item.Changed: "changed", item.Limit: "limit", item.Stopped: "stopped",
+		item.Changed: "changed", item.Limit: "limit", item.Stopped: "stopped", item.Pinned: "pinned",
+		item.Profile: "profile", item.AccountData: "account data", item.Invite: "invite",
+		item.DelayedEvent: "delayed event", item.Event: "event", item.StateEvent("m.image_pack"): "state:m.image_pack",
 	}
 	for reason, want := range words {
 		if string(reason) != want {
@@ -46,5 +49,17 @@ func TestMediaKeyIsItsMXCURI(t *testing.T) {
 	m := item.Media{Flow: item.RemoteMedia, Origin: "example.org:8448", ID: "AbC", FileID: "other"}
 	if got, want := m.Key(), "mxc://example.org:8448/AbC"; got != want {
 		t.Errorf("key %q, want %q", got, want)
+	}
+}
+
+func TestReasonOfAStateEventIsAPlainWord(t *testing.T) {
+	for eventType, want := range map[string]item.Reason{
+		"im.ponies.room_emotes": "state:im.ponies.room_emotes", "org.example-1_x": "state:org.example-1_x",
+		"": "state", "a b": "state", "a\x1b[2J": "state", "ä": "state", "a\nb": "state",
+		strings.Repeat("x", 64): item.Reason("state:" + strings.Repeat("x", 64)), strings.Repeat("x", 65): "state",
+	} {
+		if got := item.StateEvent(eventType); got != want {
+			t.Errorf("%q: %q, want %q", eventType, got, want)
+		}
 	}
 }

@@ -31,15 +31,22 @@ const (
 	Extremity       Reason = "extremity"        // held by the newest end of the room
 	NewestEvent     Reason = "newest event"     // held by the room's newest event by stream order
 	Redaction       Reason = "redaction"        // held by a redaction whose target Synapse has not censored yet
+	Pinned          Reason = "pinned"           // held by a pinned message, with --keep-pinned; also media that one shows
 	PartialState    Reason = "partial state"    // the room is still being joined
 	NoExtremity     Reason = "no extremity"     // nobody is left in the room: nothing to cut at
 	BeingDeleted    Reason = "being deleted"    // the server deletes the whole room
 	NoEventAtTheCut Reason = "no event at cut"  // nothing at the cut that the server could be given
 )
 
-// Reasons to keep or skip media.
+// Reasons to keep or skip media. Beside these there are those that StateEvent makes; Reported and Pinned are among them, too.
 const (
-	Avatar      Reason = "avatar"      // of a user, a member or a room
+	Avatar       Reason = "avatar"        // of a user, a member or a room
+	Profile      Reason = "profile"       // named by another field of a user's profile
+	AccountData  Reason = "account data"  // named by a user's account data, such as stickers of one's own
+	Invite       Reason = "invite"        // of a room that a user is invited to
+	DelayedEvent Reason = "delayed event" // named by an event that is still to be sent
+	Event        Reason = "event"         // shown by an event that is kept
+
 	Quarantined Reason = "quarantined" // deleting the row would lift the block
 	Protected   Reason = "protected"   // marked as protected from quarantine
 	Uploading   Reason = "uploading"   // an upload under way
@@ -54,3 +61,19 @@ const (
 	Limit   Reason = "limit"   // --limit-rooms, --limit-media
 	Stopped Reason = "stopped" // a signal, or the flow was stopped
 )
+
+// StateEvent is the reason to keep media that a current state event of this type names: state:im.ponies.room_emotes. The
+// type may come from anybody; what is no plain word of letters, digits, dots, dashes and underscores is "state" alone.
+func StateEvent(eventType string) Reason {
+	const longest = 64
+	if eventType == "" || len(eventType) > longest {
+		return "state"
+	}
+	for _, c := range eventType {
+		plain := c == '.' || c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !plain {
+			return "state"
+		}
+	}
+	return Reason("state:" + eventType)
+}
