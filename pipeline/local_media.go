@@ -5,13 +5,14 @@ import (
 
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
+	"synupkeep/internal/references"
 	"synupkeep/sources"
 	"synupkeep/stages"
 )
 
 // localMedia deletes what users of this server uploaded before the cut-off and what is not shown any more.
 func (r *run) localMedia(ctx context.Context) error {
-	shown, position, err := r.shown(r.feed)
+	shown, _, err := r.shown(r.feed)
 	if r.stopped() {
 		return nil
 	}
@@ -24,12 +25,12 @@ func (r *run) localMedia(ctx context.Context) error {
 	s.protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
 	s.protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
 	s.protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
-	rows := stages.NewDeleteLocal(s.rows, r.cutOffs[item.LocalMedia], r.serverName, position.Events)
+	rows := stages.NewDeleteLocal(s.rows, r.cutOffs[item.LocalMedia], nil)
 
 	old := flow.From(p, gently(p, sources.LocalMedia{
 		DB: r.db.Reader, CutOff: r.cutOffs[item.LocalMedia], ServerName: r.serverName, Page: pageSize, Retry: r.retry,
 	}.Each))
-	unshown, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
+	unshown, kept := flow.Fork(p, 1, old, protecting(s.protect))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unshown, unless(s.check.Do))
 	batches := flow.Batch(p, deletable, s.ramp.Size)
 	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
@@ -48,7 +49,7 @@ func (r *run) shown(ctx context.Context) (*stages.Shown, sources.Position, error
 	shown := stages.NewShown()
 	position, err := avatars.Here(ctx)
 	if err == nil {
-		err = avatars.Each(ctx, shown.Add)
+		err = avatars.Each(ctx, func(id string) { shown.Add(references.Hash(id), item.Avatar) })
 	}
 	if err != nil {
 		return nil, position, failed("read which local media is still shown", err, databaseHint(err))

@@ -49,6 +49,16 @@ func unless(decide func(item.Media) (item.Outcome, bool)) func(context.Context, 
 	}
 }
 
+// protecting forks on what is to stay.
+func protecting(protect *stages.Protect) func(context.Context, item.Media, func(item.Media) error, func(item.Outcome) error) error {
+	return func(_ context.Context, m item.Media, pass func(item.Media) error, keep func(item.Outcome) error) error {
+		if out, ok := protect.Do(&m); !ok {
+			return keep(out)
+		}
+		return pass(m)
+	}
+}
+
 // gently lets an error of the source stop the flow softly: rows that are gone must be followed by their files.
 func gently(p *flow.Pipeline, source flow.Source[item.Media]) flow.Source[item.Media] {
 	return func(ctx context.Context) iter.Seq2[item.Media, error] {

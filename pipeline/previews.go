@@ -18,7 +18,7 @@ func (r *run) previews(ctx context.Context) error {
 	old := flow.From(p, gently(p, sources.Previews{
 		DB: r.db.Reader, CutOff: r.cutOffs[item.Previews], ServerName: r.serverName, Page: pageSize, Retry: r.retry,
 	}.Each))
-	unwanted, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
+	unwanted, kept := flow.Fork(p, 1, old, protecting(s.protect))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unwanted, unless(s.check.Do))
 	batches := flow.Batch(p, deletable, s.ramp.Size)
 	rowless, rest := flow.Fork(p, 1, batches, rows.Do)

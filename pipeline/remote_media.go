@@ -17,7 +17,7 @@ func (r *run) remoteMedia(ctx context.Context) error {
 	rows := stages.NewDeleteRemote(s.rows, r.cutOffs[item.RemoteMedia])
 
 	old := flow.From(p, gently(p, r.remoteSource().Each))
-	unwanted, kept := flow.Fork(p, 1, old, unless(s.protect.Do))
+	unwanted, kept := flow.Fork(p, 1, old, protecting(s.protect))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unwanted, unless(s.check.Do))
 	batches := flow.Batch(p, deletable, s.ramp.Size)
 	rowless, rest := flow.Fork(p, 1, batches, rows.Do)

@@ -38,7 +38,7 @@ func kindOf(f item.Flow) mediastore.Kind {
 
 // Do deletes the files of one media item.
 func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1}
+	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, ShownByEvent: m.ShownByEvent}
 	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, m.Media)
 	out.Files, out.Missing, out.Bytes = removed.Files, removed.Missing, removed.Bytes
 	out.Tries = max(m.Tries, tries)

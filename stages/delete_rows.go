@@ -34,7 +34,8 @@ type DeleteRows struct {
 	// Held is asked before each transaction whether the run's lock is still held; its error stops the flow.
 	Held func(context.Context) error
 
-	sql statements
+	sql  statements
+	news News // nil where nothing is shown by its media id
 }
 
 // Journal is what the next run reads when this one does not come to its end. It is written between a deletion and its
@@ -44,9 +45,9 @@ type Journal interface {
 	End(id uint64) error
 }
 
-// NewDeleteLocal deletes rows of uploads. position is the server's at the time before the protected set was read.
-func NewDeleteLocal(d DeleteRows, cutOff time.Time, serverName string, position int64) *DeleteRows {
-	d.sql = localRows(cutOff, serverName, position)
+// NewDeleteLocal deletes rows of uploads, but for what news tells.
+func NewDeleteLocal(d DeleteRows, cutOff time.Time, news News) *DeleteRows {
+	d.sql, d.news = localRows(cutOff), news
 	return &d
 }
 
@@ -111,6 +112,8 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 // fate is what became of the rows of a batch.
 type fate struct {
 	gone map[key]string // the names of the files of the rows that are gone
+	// shown are those that have come to be shown since they were found.
+	shown map[string]item.Reason
 	// unsure are rows deleted in a transaction of which we never learnt whether it was committed.
 	unsure  map[key]string
 	entries []uint64 // in the journal
@@ -147,7 +150,7 @@ func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
 		if len(pending) == 0 {
 			return nil
 		}
-		found, entry, err := d.transact(ctx, pending)
+		found, entry, err := d.transact(ctx, pending, &f)
 		if entry != 0 {
 			f.entries = append(f.entries, entry)
 		}
@@ -236,6 +239,7 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 	return func(m item.Media) item.Outcome {
 		out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Skipped, Reason: item.Changed, Tries: f.tries}
 		_, unsure := f.unsure[keyOf(m)]
+		why, shown := f.shown[m.ID]
 		switch {
 		case unsure:
 			out.Status, out.Reason = item.Failed, ""
@@ -244,6 +248,8 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 			out.Status, out.Reason = item.Left, item.Stopped
 		case f.failure != nil:
 			out.Status, out.Reason, out.Err = item.Failed, "", f.failure
+		case shown:
+			out.Status, out.Reason = item.Kept, why
 		case locked[keyOf(m)]:
 			out.Reason = item.InUse
 		}

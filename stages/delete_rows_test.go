@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
 	"synupkeep/internal/retry"
 	"synupkeep/internal/sandbox"
 )
@@ -141,6 +142,36 @@ func deleteRows(db Transactor, flow Stopper) DeleteRows {
 	}
 }
 
+// shownNow is news that does not change.
+type shownNow map[string]item.Reason
+
+func (s shownNow) Shown(_ context.Context, _ postgres.Querier, mediaIDs []string) (map[string]item.Reason, error) {
+	shown := map[string]item.Reason{}
+	for _, id := range mediaIDs {
+		if why, ok := s[id]; ok {
+			shown[id] = why
+		}
+	}
+	return shown, nil
+}
+
+// A transaction that cannot learn what is shown deletes nothing.
+func TestNothingIsDeletedWithoutTheNews(t *testing.T) {
+	db := copies(t)
+	media := []item.Media{localRow(t, db, "a", ""), localRow(t, db, "b", "")}
+	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), noNews{}), media...)
+	if len(got.files) != 0 || len(got.rest) != 2 {
+		t.Errorf("%+v", got)
+	}
+	sameLines(t, []string{"answer a", "answer b", "row a", "row b", "thumbnail a", "thumbnail b"}, inTables(t, db))
+}
+
+type noNews struct{}
+
+func (noNews) Shown(context.Context, postgres.Querier, []string) (map[string]item.Reason, error) {
+	return nil, errors.New("no answer")
+}
+
 func TestOnlyUploadsThatAreStillEligibleGo(t *testing.T) {
 	db := copies(t)
 	media := []item.Media{{Flow: item.LocalMedia, Origin: "hs", ID: "vanished"}}
@@ -162,29 +193,12 @@ func TestOnlyUploadsThatAreStillEligibleGo(t *testing.T) {
 	add("safe", "safe_from_quarantine = true", false)
 	add("uploading", "media_length = NULL", false)
 	add("preview", "url_cache = 'https://example.org'", false)
-	for _, id := range []string{"profile", "fragment", "member", "memberFragment", "roomURL", "roomThumbnail"} {
-		add(id, "", false)
-	}
-	add("replacedMember", "", true)
-	sql(t, db, `INSERT INTO profiles (user_id, full_user_id, avatar_url) VALUES ('a', '@a:hs', 'mxc://hs/profile'), ('b', '@b:hs', NULL),
-		('c', '@c:hs', 'mxc://hs/fragment#auto'), ('d', '@d:hs', 'mxc://hs2/goes'), ('e', '@e:hs', 'mxc://hs/goes2')`)
-	event := func(stream int, kind, avatar, json string) {
-		id := fmt.Sprint("$", stream)
-		sql(t, db, `INSERT INTO events (topological_ordering, event_id, type, room_id, processed, outlier, depth, stream_ordering, instance_name)
-			VALUES (1, $1, $2, '!r', true, false, 1, $3, 'master')`, id, kind, stream)
-		sql(t, db, `INSERT INTO event_json (event_id, room_id, internal_metadata, json) VALUES ($1, '!r', '{}', $2)`, id, json)
-		if avatar != "" {
-			sql(t, db, `INSERT INTO room_memberships (event_id, user_id, sender, room_id, membership, avatar_url, event_stream_ordering)
-				VALUES ($1, '@a:hs', '@a:hs', '!r', 'join', $2, $3)`, id, avatar, stream)
-		}
-	}
-	event(100, "m.room.member", "mxc://hs/replacedMember", "{}")
-	event(101, "m.room.member", "mxc://hs/member", "{}")
-	event(102, "m.room.member", "mxc://hs/memberFragment#auto", "{}")
-	event(103, "m.room.avatar", "", `{"content": {"url": "mxc://hs/roomURL", "info": {"thumbnail_url": "mxc://hs/roomThumbnail"}}}`)
-	event(104, "m.room.message", "", `{"content": {"url": "mxc://hs/goes"}}`) // messages protect nothing yet
+	add("shown", "", true) // ... without the news
+	news := shownNow{"shown": item.AccountData, "young": item.Event, "elsewhere": item.Event}
+	delete(want.files, "shown")
+	want.rest["shown"], want.rest["young"] = "kept account data", "kept event"
 
-	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 100), media...)
+	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), news), media...)
 	if diff := cmp.Diff([]map[string]string{want.files, want.rest}, []map[string]string{got.files, got.rest}); diff != "" {
 		t.Errorf("outcomes:\n%s", diff)
 	}
@@ -278,7 +292,7 @@ func TestALockedRowIsSkipped(t *testing.T) {
 	sql(t, tx, `UPDATE local_media_repository SET last_access_ts = 1 WHERE media_id = 'locked'`)
 	sql(t, tx, `UPDATE remote_media_cache SET last_access_ts = 1 WHERE media_id = 'locked'`)
 	for _, got := range []deleted{
-		doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 0), media...),
+		doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), nil), media...),
 		doRows(t, t.Context(), NewDeleteRemote(deleteRows(db, &memFlow{}), limit()), remote...),
 	} {
 		if got.rest["locked"] != "skipped in use" || len(got.files) != 1 {
@@ -296,7 +310,7 @@ func TestTheLimitOfABatch(t *testing.T) {
 	sql(t, db, `UPDATE local_media_repository SET quarantined_by = 'x' WHERE media_id = 'id0'`)
 	d := deleteRows(db, &memFlow{})
 	d.Budget = NewBudget(3)
-	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), media...)
+	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), nil), media...)
 	want := map[string]string{"id0": "skipped changed", "id3": "left limit", "id4": "left limit"}
 	if diff := cmp.Diff(want, got.rest); diff != "" {
 		t.Error(diff)
@@ -310,7 +324,7 @@ func TestNothingIsDeletedOnceTheFlowStops(t *testing.T) {
 	db := copies(t)
 	flow := &memFlow{cause: errors.New("stop")}
 	m := localRow(t, db, "stays", "")
-	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0), m)
+	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, flow), limit(), nil), m)
 	if got.rest["stays"] != "left stopped" || len(inTables(t, db)) != 3 {
 		t.Errorf("%+v", got)
 	}
@@ -381,7 +395,7 @@ func TestACommitInDoubtIsLookedUp(t *testing.T) {
 			flow := &memFlow{}
 			shaky := &doubtful{Pool: db, commit: test.commit}
 			d := deleteRows(shaky, flow)
-			got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""), localRow(t, db, "b", ""))
+			got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), nil), localRow(t, db, "a", ""), localRow(t, db, "b", ""))
 			if diff := cmp.Diff(map[string]string{"a": "a", "b": "b"}, got.files); diff != "" {
 				t.Errorf("their files would stay for good:\n%s\n%v %v", diff, got.rest, got.errs)
 			}
@@ -409,7 +423,7 @@ func TestRowsThatStayInDoubtAreSaidSo(t *testing.T) {
 	d.Retry.For = 500 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	got := doRows(t, ctx, NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""))
+	got := doRows(t, ctx, NewDeleteLocal(d, limit(), nil), localRow(t, db, "a", ""))
 	if got.rest["a"] != "failed " || got.errs["a"] == nil {
 		t.Errorf("%+v", got)
 	}
@@ -423,7 +437,7 @@ func TestADatabaseThatIsGoneStopsTheFlowSoftly(t *testing.T) {
 		return io.ErrUnexpectedEOF
 	}}, flow)
 	d.Retry.For = 200 * time.Millisecond
-	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), "hs", 0), localRow(t, db, "a", ""))
+	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), nil), localRow(t, db, "a", ""))
 	var stop *item.RunError
 	if !errors.As(flow.Cause(), &stop) || stop.Cause != item.CauseFailed || got.rest["a"] != "failed " {
 		t.Errorf("%+v, %v", got, flow.Cause())
@@ -435,7 +449,7 @@ func TestAStatementThatIsRefusedStopsTheFlow(t *testing.T) {
 	db := copies(t)
 	flow := &memFlow{}
 	m := localRow(t, db, "a", "")
-	d := NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0)
+	d := NewDeleteLocal(deleteRows(db, flow), limit(), nil)
 	d.sql.remove = "SELECT broken"
 	got := doRows(t, t.Context(), d, m)
 	var stop *item.RunError
@@ -461,7 +475,7 @@ func TestNoTransactionBeginsOnceTheFlowStopsOrTheLockIsLost(t *testing.T) {
 		"lost": func(d *DeleteRows, _ *memFlow) { d.Held = func(context.Context) error { return lost } },
 	} {
 		flow := &memFlow{}
-		d := NewDeleteLocal(deleteRows(db, flow), limit(), "hs", 0)
+		d := NewDeleteLocal(deleteRows(db, flow), limit(), nil)
 		change(d, flow)
 		if got := doRows(t, t.Context(), d, m); got.rest["a"] != "left stopped" || len(inTables(t, db)) != 3 {
 			t.Errorf("%s: %+v", name, got)
@@ -484,11 +498,11 @@ func TestAHardStopDoesNotTearATransactionApart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
 	time.AfterFunc(300*time.Millisecond, func() { _ = tx.Rollback(context.Background()) })
-	got := doRows(t, ctx, NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 0), m)
+	got := doRows(t, ctx, NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), nil), m)
 	if diff := cmp.Diff(map[string]string{"a": "a"}, maps.Clone(got.files)); diff != "" {
 		t.Errorf("%s\n%v", diff, got.errs)
 	}
-	if got = doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), "hs", 0)); got.times != 0 {
+	if got = doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), nil)); got.times != 0 {
 		t.Error(got)
 	}
 }

@@ -3,6 +3,8 @@ package stages
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,9 +18,9 @@ import (
 // it leaves rows in doubt.
 const stopGrace = 10 * time.Second
 
-// transact deletes in one transaction, and writes the rows into the journal before it commits. Rows that come beside an
-// error may be gone or not.
-func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found map[key]string, entry uint64, err error) {
+// transact deletes in one transaction, but for what has come to be shown meanwhile, and writes the rows into the journal
+// before it commits. Rows that come beside an error may be gone or not.
+func (d *DeleteRows) transact(ctx context.Context, media []item.Media, f *fate) (found map[key]string, entry uint64, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, 0, err
 	}
@@ -29,7 +31,11 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found ma
 		return nil, 0, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // nothing to roll back after a commit
-	if found, err = d.remove(ctx, tx, media); err != nil || len(found) == 0 {
+	unshown, err := d.unshown(ctx, tx, media, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	if found, err = d.remove(ctx, tx, unshown); err != nil || len(found) == 0 {
 		return nil, 0, err
 	}
 	if entry, err = d.Journal.Begin(media[0].Flow, journalRows(found)); err != nil {
@@ -41,6 +47,23 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media) (found ma
 		return found, entry, err
 	}
 	return found, entry, nil
+}
+
+// unshown leaves out what has come to be shown since the media was found to be shown nowhere.
+func (d *DeleteRows) unshown(ctx context.Context, tx pgx.Tx, media []item.Media, f *fate) ([]item.Media, error) {
+	if d.news == nil {
+		return media, nil
+	}
+	ids := make([]string, len(media))
+	for i, m := range media {
+		ids[i] = m.ID
+	}
+	shown, err := d.news.Shown(ctx, tx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read what has come to be shown meanwhile: %w", err)
+	}
+	f.shown = shown
+	return slices.DeleteFunc(slices.Clone(media), func(m item.Media) bool { return shown[m.ID] != "" }), nil
 }
 
 func (d *DeleteRows) remove(ctx context.Context, tx pgx.Tx, media []item.Media) (map[key]string, error) {

@@ -86,7 +86,7 @@ func TestABatchStaysInTheJournalUntilItsFilesAreGone(t *testing.T) {
 	kept := &notes{}
 	common := deleteRows(db, &memFlow{})
 	common.Journal = kept
-	d := NewDeleteLocal(common, limit(), "hs", 0)
+	d := NewDeleteLocal(common, limit(), nil)
 	var during []string
 	deleteBatch(t, d, media[:2], func(id string) error {
 		during = kept.unfinished()
@@ -117,7 +117,7 @@ func TestWithoutItsJournalNothingIsDeleted(t *testing.T) {
 	flow := &memFlow{}
 	common := deleteRows(db, flow)
 	common.Journal = &notes{failure: errors.New("no space left on device")}
-	d := NewDeleteLocal(common, limit(), "hs", 0)
+	d := NewDeleteLocal(common, limit(), nil)
 	deleteBatch(t, d, []item.Media{m}, func(string) error { t.Error("a row is gone"); return nil })
 	var stopped *item.RunError
 	if !errors.As(flow.Cause(), &stopped) || stopped.Cause != item.CauseFailed {

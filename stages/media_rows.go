@@ -20,21 +20,12 @@ type statements struct {
 	args []any
 }
 
-// localRows deletes uploads. An avatar that was set since the protected set was read is looked for anew: in profiles,
-// and in the events after the position that was taken before.
-func localRows(cutOff time.Time, serverName string, position int64) statements {
+// localRows deletes uploads. What has come to be shown since the protected set was read is left out before (News).
+func localRows(cutOff time.Time) statements {
 	const eligible = `
 		FROM local_media_repository m
 		WHERE m.media_id = ANY ($2) AND m.url_cache IS NULL AND m.created_ts < $3
-		  AND m.media_length IS NOT NULL AND m.quarantined_by IS NULL AND NOT m.safe_from_quarantine
-		  AND NOT EXISTS (SELECT 1 FROM profiles p WHERE split_part(split_part(p.avatar_url, '#', 1), '?', 1) = $4 || m.media_id)
-		  AND NOT EXISTS (
-			SELECT 1 FROM events e JOIN room_memberships r ON r.event_id = e.event_id
-			WHERE e.stream_ordering > $5 AND e.type = 'm.room.member' 
-			  AND split_part(split_part(r.avatar_url, '#', 1), '?', 1) = $4 || m.media_id)
-		  AND NOT EXISTS (
-			SELECT 1 FROM events e JOIN event_json j ON j.event_id = e.event_id
-			WHERE e.stream_ordering > $5 AND e.type = 'm.room.avatar' AND position($4 || m.media_id IN j.json) > 0)`
+		  AND m.media_length IS NOT NULL AND m.quarantined_by IS NULL AND NOT m.safe_from_quarantine`
 	return statements{
 		remove: `
 			WITH eligible AS MATERIALIZED (
@@ -47,7 +38,7 @@ func localRows(cutOff time.Time, serverName string, position int64) statements {
 			SELECT ($1::text[])[1], media_id, media_id FROM gone`,
 		eligible: `SELECT ($1::text[])[1], m.media_id ` + eligible,
 		there:    localThere,
-		args:     []any{cutOff.UnixMilli(), "mxc://" + serverName + "/", position},
+		args:     []any{cutOff.UnixMilli()},
 	}
 }
 

@@ -11,22 +11,26 @@ import (
 type Protect struct {
 	// Shown holds the local media that is still shown; nil where nothing is shown by its media id.
 	Shown *Shown
+	// LetEventsGo gives up what nothing but a kept event shows.
+	LetEventsGo bool
 	// Users, IDs and Types are what the admin wants to keep. They may be nil.
 	Users, IDs, Types *Globs
 	Budget            *Budget
 	Flow              Stopper
 }
 
-// Do gives the outcome of media that is not to be deleted now; ok says that it may go.
-func (p *Protect) Do(m item.Media) (out item.Outcome, ok bool) {
+// Do gives the outcome of media that is not to be deleted now; ok says that it may go. It notes in the media that a kept
+// event shows it.
+func (p *Protect) Do(m *item.Media) (out item.Outcome, ok bool) {
 	keep := func(reason item.Reason) (item.Outcome, bool) {
 		return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Kept, Reason: reason}, false
 	}
+	why := p.shownBy(m.ID)
 	switch {
 	case m.Keep != "":
 		return keep(m.Keep)
-	case p.Shown != nil && p.Shown.Has(m.ID):
-		return keep(item.Avatar)
+	case why != "" && !(p.LetEventsGo && why == item.Event):
+		return keep(why)
 	case p.Users.Match(m.UserID), p.IDs.Match(m.ID), p.IDs.Match(m.Key()), p.Types.Match(m.Type):
 		return keep(item.Admin)
 	case p.Flow.Stopping():
@@ -34,7 +38,16 @@ func (p *Protect) Do(m item.Media) (out item.Outcome, ok bool) {
 	case p.Budget.Spent():
 		return left(m.Flow, m.Key(), item.Limit), false
 	}
+	m.ShownByEvent = why == item.Event
 	return out, true
+}
+
+func (p *Protect) shownBy(mediaID string) item.Reason {
+	if p.Shown == nil {
+		return ""
+	}
+	why, _ := p.Shown.Why(mediaID)
+	return why
 }
 
 // Globs are patterns as of path.Match, but in which * and ? also stand for a slash.

@@ -1,42 +1,102 @@
 package stages
 
 import (
-	"hash/maphash"
 	"slices"
+	"sort"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/references"
 )
 
-// Shown is the set of local media that is still shown. It keeps 8 bytes of each, a hash: two media with the same hash can
-// only keep one file too many.
+// Shown is the set of local media that is still shown, and why. It keeps 9 bytes of each: a hash of its id and a number for
+// the reason. Two media with the same hash can only keep one file too many.
 type Shown struct {
-	seed   maphash.Seed
-	hashes []uint64
-	sealed bool
+	hashes  []uint64
+	why     []uint8
+	reasons []item.Reason
+	sealed  bool
 }
 
-// NewShown returns an empty set.
-func NewShown() *Shown { return &Shown{seed: maphash.MakeSeed()} }
+const (
+	// byEvent is the number of item.Event. It is the highest: whoever gives up the protection by kept events must find
+	// every other reason first.
+	byEvent = 255
+	// byState stands for all types of state events beyond those that a byte can tell apart.
+	byState = 254
+)
 
-// Add puts a media id into the set, as often as it likes.
-func (s *Shown) Add(mediaID string) {
-	s.hashes = append(s.hashes, maphash.String(s.seed, mediaID))
+// NewShown returns an empty set.
+func NewShown() *Shown { return &Shown{} }
+
+// Add puts media into the set, by the hash of its id, as often and for as many reasons as it likes.
+func (s *Shown) Add(hash uint64, why item.Reason) {
+	s.hashes = append(s.hashes, hash)
+	s.why = append(s.why, s.number(why))
 	s.sealed = false
+}
+
+func (s *Shown) number(why item.Reason) uint8 {
+	if why == item.Event {
+		return byEvent
+	}
+	n := slices.Index(s.reasons, why)
+	if n < 0 {
+		if len(s.reasons) == byState {
+			return byState
+		}
+		n = len(s.reasons)
+		s.reasons = append(s.reasons, why)
+	}
+	return uint8(n)
 }
 
 // Seal makes the set ready to be asked, by several goroutines if need be.
 func (s *Shown) Seal() {
-	slices.Sort(s.hashes)
-	s.hashes = slices.Clip(slices.Compact(s.hashes))
+	sort.Sort((*byHash)(s))
+	n := 0
+	for i := range s.hashes {
+		if i > 0 && s.hashes[i] == s.hashes[n-1] {
+			continue // the first one has the lowest number
+		}
+		s.hashes[n], s.why[n] = s.hashes[i], s.why[i]
+		n++
+	}
+	s.hashes, s.why = slices.Clip(s.hashes[:n]), slices.Clip(s.why[:n])
 	s.sealed = true
+}
+
+type byHash Shown
+
+func (b *byHash) Len() int { return len(b.hashes) }
+
+func (b *byHash) Swap(i, j int) {
+	b.hashes[i], b.hashes[j] = b.hashes[j], b.hashes[i]
+	b.why[i], b.why[j] = b.why[j], b.why[i]
+}
+
+func (b *byHash) Less(i, j int) bool {
+	return b.hashes[i] < b.hashes[j] || b.hashes[i] == b.hashes[j] && b.why[i] < b.why[j]
 }
 
 // Len is how many media the set holds.
 func (s *Shown) Len() int { return len(s.hashes) }
 
-// Has says whether a media id is in the set. A set that was not sealed has everything: what is not known stays.
-func (s *Shown) Has(mediaID string) bool {
+// Why says whether media is in the set, and for what reason. A set that was not sealed has everything: what is not known
+// stays.
+func (s *Shown) Why(mediaID string) (why item.Reason, shown bool) {
 	if !s.sealed {
-		return true
+		return item.StateEvent(""), true
 	}
-	_, ok := slices.BinarySearch(s.hashes, maphash.String(s.seed, mediaID))
-	return ok
+	i, shown := slices.BinarySearch(s.hashes, references.Hash(mediaID))
+	if !shown {
+		return "", false
+	}
+	switch n := s.why[i]; n {
+	case byEvent:
+		return item.Event, true
+	case byState:
+		return item.StateEvent(""), true
+	default:
+		return s.reasons[n], true
+	}
 }

@@ -61,6 +61,8 @@ type Media struct {
 	Type   string
 	// Bytes is media_length as the database has it.
 	Bytes int64
+	// ShownByEvent says that a kept event shows it, and that this is not to keep it.
+	ShownByEvent bool
 	// Keep is what the row itself says against deleting it; "" when nothing does.
 	Keep Reason
 }
@@ -84,6 +86,8 @@ type Outcome struct {
 	Pinned int64
 	// Files counts deleted files, thumbnails included; Missing counts content files that were not there any more.
 	Files, Missing int64
+	// ShownByEvent says that it was deleted although a kept event shows it.
+	ShownByEvent bool
 	// Bytes is what was freed on disk, thumbnails included. History frees nothing that can be counted at once.
 	Bytes int64
 	// Tries is how often the deciding call was made, 1 without a retry.
