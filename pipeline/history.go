@@ -24,7 +24,7 @@ func (r *run) history(ctx context.Context) error {
 	worth, resting := flow.Fork(p, 1, rooms, hasWork)
 	smallest := flow.Collect(p, worth, smallFirst)
 	cuts, kept := flow.Fork(p, 2, smallest, cutWith(decide))
-	purged := flow.Map(p, r.cfg.History.InFlight, cuts, purge.Do)
+	purged := flow.Map(p, r.cfg.History.InFlight, cuts, r.purger(p, purge))
 	flow.Drain(p, flow.Merge(p, resting, kept, purged), r.report)
 
 	return r.wait(p)

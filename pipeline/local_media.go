@@ -32,9 +32,7 @@ func (r *run) localMedia(ctx context.Context) error {
 	}.Each))
 	unshown, kept := flow.Fork(p, 1, old, protecting(s.protect))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unshown, unless(s.check.Do))
-	batches := flow.Batch(p, deletable, s.ramp.Size)
-	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
-	gone := flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.files.Do)
+	gone, rest := r.rowsThenFiles(p, s, rows, deletable)
 	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
 
 	return r.wait(p)

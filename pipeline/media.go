@@ -34,6 +34,17 @@ func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
 	}
 }
 
+// rowsThenFiles deletes the rows of media in batches, then their files in parallel. In a plan it only counts.
+func (r *run) rowsThenFiles(p *flow.Pipeline, s mediaStages, rows *stages.DeleteRows, deletable <-chan item.Media) (gone, rest <-chan item.Outcome) {
+	if r.plan != nil {
+		count := stages.Count{Budget: s.rows.Budget, Flow: p}
+		return flow.Map(p, 1, deletable, count.Media), flow.Merge[item.Outcome](p)
+	}
+	batches := flow.Batch(p, deletable, s.ramp.Size)
+	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
+	return flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.files.Do), rest
+}
+
 // fileRetry: what ails a file system for a moment is over in seconds or needs a person.
 func fileRetry() retry.Policy {
 	return retry.Policy{For: 15 * time.Second, First: 50 * time.Millisecond, Most: 3 * time.Second}

@@ -20,9 +20,7 @@ func (r *run) previews(ctx context.Context) error {
 	}.Each))
 	unwanted, kept := flow.Fork(p, 1, old, protecting(s.protect))
 	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unwanted, unless(s.check.Do))
-	batches := flow.Batch(p, deletable, s.ramp.Size)
-	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
-	gone := flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.files.Do)
+	gone, rest := r.rowsThenFiles(p, s, rows, deletable)
 	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
 
 	return r.wait(p)

@@ -21,7 +21,11 @@ func createReport(path string) (*sinks.Report, error) {
 
 // report is where every outcome ends.
 func (r *run) report(_ context.Context, o item.Outcome) error {
+	r.watchCeilings(o)
 	r.tally.Add(o)
+	if r.plan != nil {
+		return nil
+	}
 	log := r.log.With(logrus.Fields{"flow": o.Flow, "item": o.Key})
 	if o.Reason != "" {
 		log = log.With(logrus.Fields{"reason": o.Reason})

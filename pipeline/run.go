@@ -45,8 +45,10 @@ type run struct {
 	journal    *journal.Journal
 	unfinished []journal.Batch
 
-	tally *sinks.Tally
-	retry retry.Policy
+	tally    *sinks.Tally
+	plan     *plan      // set while it is being made; then nothing acts
+	ceilings []*ceiling // of --max-rooms and the like
+	retry    retry.Policy
 
 	now           time.Time // the database's clock at the begin
 	cutOffs       map[item.Flow]time.Time
@@ -87,7 +89,10 @@ func (r *run) do(ctx context.Context) error {
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watchLock(watched) })
-	err := r.finish(ctx)
+	err := r.refuseIfTooLarge(ctx)
+	if err == nil {
+		err = r.finish(ctx)
+	}
 	if err == nil {
 		err = r.flows(ctx)
 	}

@@ -29,7 +29,7 @@ func (p *Protect) Do(m *item.Media) (out item.Outcome, ok bool) {
 	switch {
 	case m.Keep != "":
 		return keep(m.Keep)
-	case why != "" && !(p.LetEventsGo && why == item.Event):
+	case why != "" && (why != item.Event || !p.LetEventsGo):
 		return keep(why)
 	case p.Users.Match(m.UserID), p.IDs.Match(m.ID), p.IDs.Match(m.Key()), p.Types.Match(m.Type):
 		return keep(item.Admin)

@@ -1,0 +1,136 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"synupkeep/config"
+	"synupkeep/internal/item"
+	"synupkeep/internal/sandbox"
+)
+
+// A plan that is larger than the limits allow is refused before anything is deleted or asked for.
+func TestARunThatIsLargerThanAllowedIsRefused(t *testing.T) {
+	s := emptied(t)
+	rooms := []*talk{newTalk(t, s, "one", sandbox.RoomOptions{}, 3), newTalk(t, s, "two", sandbox.RoomOptions{}, 3)}
+	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		for _, r := range rooms {
+			if err := r.plantOld(ctx, p, 20); err != nil {
+				return err
+			}
+		}
+		old := sandbox.Media{Data: []byte("12345"), Created: time.Now().Add(-longAgo), LastAccess: time.Now().Add(-longAgo)}
+		young := sandbox.Media{Data: []byte("12345"), Created: time.Now(), LastAccess: time.Now()}
+		for n, m := range map[int]sandbox.Media{10: old, 30: young} {
+			if _, err := p.LocalMedia(ctx, n, m, time.Second); err != nil {
+				return err
+			}
+			m.Origin = "elsewhere.example"
+			for range 2 * n {
+				if _, err := p.RemoteMedia(ctx, m); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	front := newFront(t, s)
+	run := func(change func(*config.Maxima)) result {
+		cfg := settings(s, item.History, item.LocalMedia, item.RemoteMedia)
+		cfg.APIURL = front.URL
+		for _, r := range rooms {
+			cfg.History.Rooms = append(cfg.History.Rooms, r.id)
+		}
+		change(&cfg.Max)
+		return do(t, cfg)
+	}
+	before := takeStock(t, s)
+	for says, change := range map[string]func(*config.Maxima){
+		"history: 2 rooms would be deleted, and --max-rooms 1 allows 1 rooms": func(m *config.Maxima) { m.Rooms.Count = 1 },
+		"and --max-rooms 0.01% allows 0 rooms":                                func(m *config.Maxima) { m.Rooms.Percent = 0.01 },
+		// Together they are more, each by itself is not.
+		"local-media, remote-media: 30 media would be deleted, and --max-media 29 allows 29 media": func(m *config.Maxima) {
+			m.Media.Count = 29
+		},
+		"remote-media: 20 media of 80 media (25.0%) would be deleted, and --max-media 24.9% allows 19 media": func(m *config.Maxima) {
+			m.Media.Percent = 24.9
+		},
+		"150 B would be deleted, and --max-bytes 149 allows 149 B": func(m *config.Maxima) { m.Bytes.Count = 149 },
+		"local-media: 50 B of 200 B (25.0%) would be deleted":      func(m *config.Maxima) { m.Bytes.Percent = 10 },
+	} {
+		r := run(change)
+		endsWith(t, r, item.CauseRefused)
+		if len(r.summary.Errors) != 1 || !strings.Contains(r.summary.Errors[0].Error, says) {
+			t.Errorf("want %q, got %+v", says, r.summary.Errors)
+		}
+		for _, f := range r.summary.Flows {
+			if f.Ran || f.Examined != 0 {
+				t.Errorf("%s: a plan counts as nothing that was done: %+v", says, f)
+			}
+		}
+		exactly(t, s, before)
+	}
+	if asked := front.asked(); len(asked) != 0 {
+		t.Fatalf("purges were asked for: %v", asked)
+	}
+
+	r := run(func(m *config.Maxima) {
+		*m = config.Maxima{
+			Rooms: config.Max{Count: 2}, Media: config.Max{Count: 30, Percent: 25}, Bytes: config.Max{Count: 150, Percent: 25},
+		}
+	})
+	endsWith(t, r)
+	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 10})
+	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 20})
+	wantCounts(t, r, item.History, map[string]int64{"done": 2})
+	if asked := front.asked(); len(asked) != 2 {
+		t.Errorf("purges of %v were asked for", asked)
+	}
+}
+
+// What becomes old or unprotected between plan and run counts as well.
+func TestARunThatOutgrowsItsPlanStops(t *testing.T) {
+	feed, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	r := &run{feed: feed, stop: stop, ceilings: []*ceiling{
+		{flag: "--max-rooms 5", what: "rooms", whose: "history", flows: []item.Flow{item.History}, max: 5},
+		{flag: "--max-media 3", what: "media", whose: "media", flows: []item.Flow{item.LocalMedia, item.Previews}, max: 3},
+		{flag: "--max-bytes 1", what: "bytes", whose: "media", flows: []item.Flow{item.LocalMedia}, max: 1}, // thumbnails count by now
+	}}
+	done := func(f item.Flow, status item.Status) {
+		r.watchCeilings(item.Outcome{Flow: f, Status: status, Rows: 1, Bytes: 100})
+	}
+	for range 3 {
+		done(item.History, item.Done)
+		done(item.RemoteMedia, item.Done)
+		done(item.LocalMedia, item.Kept)
+		done(item.LocalMedia, item.Failed)
+	}
+	done(item.LocalMedia, item.Done)
+	done(item.Previews, item.Done)
+	done(item.LocalMedia, item.Done)
+	if r.stopped() {
+		t.Fatal(context.Cause(feed))
+	}
+	done(item.Previews, item.Done)
+	if text := fmt.Sprint(context.Cause(feed)); !strings.Contains(text, "4 media would be deleted, and --max-media 3 allows 3 media") {
+		t.Errorf("stopped: %s", text)
+	}
+}
+
+// A plan counts what the limits of the run leave of the work.
+func TestAPlanKnowsTheLimits(t *testing.T) {
+	s := emptied(t)
+	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		_, err := p.LocalMedia(ctx, 20, sandbox.Media{Data: []byte("x"), Created: time.Now().Add(-longAgo)}, time.Second)
+		return err
+	})
+	cfg := settings(s, item.LocalMedia)
+	cfg.Media.Limit, cfg.Max.Media.Count = 7, 7
+	r := do(t, cfg)
+	endsWith(t, r, item.CauseLeft)
+	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 7, "left limit": 13})
+}
