@@ -3,7 +3,6 @@ package flow
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -21,8 +20,8 @@ type Pipeline struct {
 	stop   context.CancelCauseFunc
 }
 
-// New returns a pipeline without stages. When ctx is done everything stops at once; when feed is done no new work is
-// taken and what runs is finished. feed is normally derived from ctx.
+// New returns a pipeline without stages. When ctx is done nothing more is worked on, and what has entered goes through to
+// the sink at once; when feed is done no new work is taken and what runs is finished. feed is normally derived from ctx.
 //
 // Every pipeline must be waited for, or its contexts stay registered with ctx and feed.
 func New(ctx, feed context.Context) *Pipeline {
@@ -32,8 +31,8 @@ func New(ctx, feed context.Context) *Pipeline {
 	return p
 }
 
-// Wait returns when every stage has ended: the first run error, or the cause of ctx when that ended the pipeline before
-// its work was done. A soft stop is not an error; StopCause tells of it.
+// Wait returns when every stage has ended: the first run error, or the cause of ctx when that was done before the last
+// stage had ended. A soft stop is not an error; StopCause tells of it.
 func (p *Pipeline) Wait() error {
 	err := p.group.Wait()
 	if err != nil {
@@ -63,27 +62,32 @@ func (p *Pipeline) StopCause() error {
 // StopFeeding ends the sources gently, as if feed had been cancelled with this cause. The first cause stays.
 func (p *Pipeline) StopFeeding(cause error) { p.stop(cause) }
 
-// run starts n workers of one stage and closes its outputs when the last of them has ended.
+// run starts n workers of one stage and closes its outputs when the last of them has ended. After a hard stop none of
+// them has done its work, however quietly it ended.
 func (p *Pipeline) run(n int, work func() error, closeOutputs func()) {
-	if n < 1 {
-		width := n
-		work = func() error { return fmt.Errorf("a stage of %d workers: at least one is needed", width) }
-		n = 1
-	}
 	var running atomic.Int64
 	running.Store(int64(n))
 	for range n {
 		p.group.Go(func() error {
-			err := p.settle(work())
-			if err != nil {
-				p.cancel(err) // before the close: a reader that sees the close then sees this too
-			}
+			err := p.failed(work())
 			if running.Add(-1) == 0 {
 				closeOutputs()
+			}
+			if err == nil {
+				err = context.Cause(p.ctx)
 			}
 			return err
 		})
 	}
+}
+
+// failed ends the pipeline when err is one. It does so before the output is closed: a reader that sees the close then sees
+// this too.
+func (p *Pipeline) failed(err error) error {
+	if err = p.settle(err); err != nil {
+		p.cancel(err)
+	}
+	return err
 }
 
 // settle gives the cause of a hard stop in place of the bare context error that it made a call return.
@@ -95,45 +99,14 @@ func (p *Pipeline) settle(err error) error {
 	return err
 }
 
-// send hands v on, or returns the cause of the hard stop.
-func send[T any](ctx context.Context, out chan<- T, v T) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	select {
-	case out <- v:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// receive returns the next item, ok is false at the end of the input, or the cause of the hard stop. It looks at the
-// context last as well: an item that came together with the stop is not begun, and the close of a stage that failed is
-// not an end.
-func receive[T any](ctx context.Context, in <-chan T) (v T, ok bool, err error) {
-	if ctx.Err() != nil {
-		return v, false, context.Cause(ctx)
-	}
-	select {
-	case v, ok = <-in:
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil {
-		return v, false, context.Cause(ctx)
-	}
-	return v, ok, nil
-}
-
-// each calls f for every item of the input.
-func each[T any](ctx context.Context, in <-chan T, f func(T) error) error {
-	for {
-		v, ok, err := receive(ctx, in)
-		if err != nil || !ok {
-			return err
-		}
-		if err := f(v); err != nil {
-			return err
+// each calls f for every item of the input, also after a hard stop and after an error of f: who does not read what the
+// stage before hands on holds it up for ever. It returns the first error.
+func each[T any](p *Pipeline, in <-chan T, f func(T) error) error {
+	var first error
+	for v := range in {
+		if err := p.failed(f(v)); err != nil && first == nil {
+			first = err
 		}
 	}
+	return first
 }

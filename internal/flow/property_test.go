@@ -66,23 +66,31 @@ func rebatch(p *flow.Pipeline, size, n int, in <-chan int) <-chan int {
 		})
 }
 
-// TestInEqualsOut: whatever the shape, every item that enters leaves once; also when the feeding ends early.
+// TestInEqualsOut: whatever the shape, every item that enters leaves once; also when the feeding ends early, and when the
+// work does.
 func TestInEqualsOut(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(0, 200).Draw(rt, "items")
 		stopAt := rapid.IntRange(-1, 200).Draw(rt, "stop at")
-		p := flow.New(t.Context(), t.Context())
+		hard := rapid.Bool().Draw(rt, "hard")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		p := flow.New(ctx, t.Context())
 		var entered []int
 		in := flow.Map(p, 1, flow.From(p, numbers(n)), func(_ context.Context, v int) (int, error) {
 			entered = append(entered, v)
-			if v == stopAt {
+			switch {
+			case v == stopAt && hard:
+				cancel(errInterrupt)
+			case v == stopAt:
 				p.StopFeeding(errWindow)
 			}
 			return v, nil
 		})
 		var got []int
 		flow.Drain(p, shape(rt, p, in, 2), into(&got))
-		if err := p.Wait(); err != nil {
+		stopped := hard && stopAt >= 0 && stopAt < n
+		if err := p.Wait(); !stopped && err != nil || stopped && !errors.Is(err, errInterrupt) {
 			rt.Fatalf("Wait: %v", err)
 		}
 		if stopAt < 0 && len(entered) != n {
@@ -95,14 +103,19 @@ func TestInEqualsOut(t *testing.T) {
 	})
 }
 
-// TestFailureAnywhere: whatever the shape, an error at any item ends everything and is what Wait returns.
+// TestFailureAnywhere: whatever the shape, an error at any item ends everything and is what Wait returns. That item alone
+// is lost.
 func TestFailureAnywhere(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 200).Draw(rt, "items")
 		failAt := rapid.IntRange(0, n-1).Draw(rt, "fail at")
 		p := flow.New(t.Context(), t.Context())
-		out := shape(rt, p, flow.From(p, numbers(n)), 1)
-		out = flow.Map(p, 2, out, func(_ context.Context, v int) (int, error) {
+		var entered []int
+		in := flow.Map(p, 1, flow.From(p, numbers(n)), func(_ context.Context, v int) (int, error) {
+			entered = append(entered, v)
+			return v, nil
+		})
+		out := flow.Map(p, 2, shape(rt, p, in, 1), func(_ context.Context, v int) (int, error) {
 			if v == failAt {
 				return 0, errBroken
 			}
@@ -113,8 +126,10 @@ func TestFailureAnywhere(t *testing.T) {
 		if err := p.Wait(); !errors.Is(err, errBroken) {
 			rt.Fatalf("Wait: %v, want %v", err, errBroken)
 		}
-		if slices.Contains(got, failAt) {
-			rt.Fatalf("%d failed and reached the sink", failAt)
+		slices.Sort(got)
+		want := slices.DeleteFunc(slices.Clone(entered), func(v int) bool { return v == failAt })
+		if !slices.Equal(got, want) {
+			rt.Fatalf("entered %v, left %v, %d failed", entered, got, failAt)
 		}
 	})
 }

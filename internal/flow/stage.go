@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"fmt"
 	"iter"
 )
 
@@ -10,8 +11,8 @@ import (
 // what runs must not be torn down because a query was interrupted.
 type Source[T any] func(ctx context.Context) iter.Seq2[T, error]
 
-// From starts a source. On a soft stop it ends early: the item that it was about to hand on is dropped, as if the source
-// had never come to it. So whoever counts items counts them after From.
+// From starts a source. On a stop it ends early: the item that it was about to hand on is dropped, as if the source had
+// never come to it. So whoever counts items counts them after From.
 func From[T any](p *Pipeline, source Source[T]) <-chan T {
 	out := make(chan T)
 	p.run(1, func() error {
@@ -46,7 +47,8 @@ func From[T any](p *Pipeline, source Source[T]) <-chan T {
 // halted says that no source may go on.
 func (p *Pipeline) halted() bool { return p.ctx.Err() != nil || p.feed.Err() != nil }
 
-// Map turns every item into one, n at a time, in the order in which they get done. An error of f ends the pipeline.
+// Map turns every item into one, n at a time, in the order in which they get done. An error of f ends the pipeline, and
+// the item is lost. After a hard stop f is still called, with a context that is done.
 func Map[In, Out any](p *Pipeline, n int, in <-chan In, f func(context.Context, In) (Out, error)) <-chan Out {
 	return Expand(p, n, in, func(ctx context.Context, v In, emit func(Out) error) error {
 		result, err := f(ctx, v)
@@ -58,28 +60,36 @@ func Map[In, Out any](p *Pipeline, n int, in <-chan In, f func(context.Context, 
 }
 
 // Expand turns every item into as many as f emits, none included, n at a time. emit may be called only until f returns;
-// f returns its error. An error of f ends the pipeline.
+// f returns its error, which is nil: what is emitted is taken, whatever happens. An error of f ends the pipeline. After a
+// hard stop f is still called, with a context that is done.
 func Expand[In, Out any](
 	p *Pipeline, n int, in <-chan In, f func(ctx context.Context, v In, emit func(Out) error) error,
 ) <-chan Out {
 	out := make(chan Out)
-	emit := func(v Out) error { return send(p.ctx, out, v) }
+	if err := p.width(&n); err != nil {
+		f = func(context.Context, In, func(Out) error) error { return err }
+	}
+	emit := func(v Out) error { out <- v; return nil }
 	p.run(n, func() error {
-		return each(p.ctx, in, func(v In) error { return f(p.ctx, v, emit) })
+		return each(p, in, func(v In) error { return f(p.ctx, v, emit) })
 	}, func() { close(out) })
 	return out
 }
 
 // Fork sends every item left, right, both ways or nowhere, n at a time. left and right may be called only until f
-// returns; f returns their error. An error of f ends the pipeline. Both outputs must be read side by side.
+// returns; f returns their error, which is nil. An error of f ends the pipeline. After a hard stop f is still called, with
+// a context that is done. Both outputs must be read side by side.
 func Fork[In, A, B any](
 	p *Pipeline, n int, in <-chan In, f func(ctx context.Context, v In, left func(A) error, right func(B) error) error,
 ) (<-chan A, <-chan B) {
 	lefts, rights := make(chan A), make(chan B)
-	left := func(v A) error { return send(p.ctx, lefts, v) }
-	right := func(v B) error { return send(p.ctx, rights, v) }
+	if err := p.width(&n); err != nil {
+		f = func(context.Context, In, func(A) error, func(B) error) error { return err }
+	}
+	left := func(v A) error { lefts <- v; return nil }
+	right := func(v B) error { rights <- v; return nil }
 	p.run(n, func() error {
-		return each(p.ctx, in, func(v In) error { return f(p.ctx, v, left, right) })
+		return each(p, in, func(v In) error { return f(p.ctx, v, left, right) })
 	}, func() {
 		close(lefts)
 		close(rights)
@@ -87,19 +97,32 @@ func Fork[In, A, B any](
 	return lefts, rights
 }
 
+// width ends the pipeline when a stage has no workers; one is there then to read its input.
+func (p *Pipeline) width(n *int) error {
+	if *n > 0 {
+		return nil
+	}
+	err := fmt.Errorf("a stage of %d workers: at least one is needed", *n)
+	*n = 1
+	p.run(1, func() error { return err }, func() {})
+	return err
+}
+
 // Collect takes all items, has them arranged, and hands on what arrange returns, also after a soft stop, so that each
-// item still gets its outcome. Whoever calls it promises that all items fit in memory.
+// item still gets its outcome. After a hard stop it hands them on as they came: of a part nothing is to be concluded.
+// Whoever calls it promises that all items fit in memory.
 func Collect[T any](p *Pipeline, in <-chan T, arrange func([]T) []T) <-chan T {
 	out := make(chan T)
 	p.run(1, func() error {
 		var all []T
-		if err := each(p.ctx, in, func(v T) error { all = append(all, v); return nil }); err != nil {
-			return err
+		for v := range in {
+			all = append(all, v)
 		}
-		for _, v := range arrange(all) {
-			if err := send(p.ctx, out, v); err != nil {
-				return err
-			}
+		if p.ctx.Err() == nil {
+			all = arrange(all)
+		}
+		for _, v := range all {
+			out <- v
 		}
 		return nil
 	}, func() { close(out) })
@@ -114,22 +137,19 @@ func Batch[T any](p *Pipeline, in <-chan T, size func() int) <-chan []T {
 	p.run(1, func() error {
 		var batch []T
 		want := 0
-		err := each(p.ctx, in, func(v T) error {
+		for v := range in {
 			if len(batch) == 0 {
 				want = max(size(), 1)
 			}
-			batch = append(batch, v)
-			if len(batch) < want {
-				return nil
+			if batch = append(batch, v); len(batch) >= want {
+				out <- batch
+				batch = nil
 			}
-			full := batch
-			batch = nil
-			return send(p.ctx, out, full)
-		})
-		if err != nil || len(batch) == 0 {
-			return err
 		}
-		return send(p.ctx, out, batch)
+		if len(batch) > 0 {
+			out <- batch
+		}
+		return nil
 	}, func() { close(out) })
 	return out
 }
@@ -146,15 +166,18 @@ func Merge[T any](p *Pipeline, ins ...<-chan T) <-chan T {
 		return out
 	}
 	p.run(len(ins), func() error {
-		return each(p.ctx, <-all, func(v T) error { return send(p.ctx, out, v) })
+		for v := range <-all {
+			out <- v
+		}
+		return nil
 	}, func() { close(out) })
 	return out
 }
 
-// Drain is the sink: f gets every item, one at a time, until the input ends, also after a soft stop. An error of f ends
-// the pipeline.
+// Drain is the sink: f gets every item, one at a time, until the input ends, also after a stop of either kind. An error of
+// f ends the pipeline.
 func Drain[T any](p *Pipeline, in <-chan T, f func(context.Context, T) error) {
 	p.run(1, func() error {
-		return each(p.ctx, in, func(v T) error { return f(p.ctx, v) })
+		return each(p, in, func(v T) error { return f(p.ctx, v) })
 	}, func() {})
 }
