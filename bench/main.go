@@ -130,7 +130,7 @@ func synupkeep(server *sandbox.Server, flow item.Flow, inFlight int) contender {
 			MediaStore: server.MediaStore(), StateDir: filepath.Join(server.Dir(), "state"), Flows: []item.Flow{flow}, Quiet: true,
 			Ages:     map[item.Flow]config.Age{flow: {Delta: cutOffAge}},
 			History:  config.History{InFlight: inFlight, Timeout: time.Hour, GapGrace: 72 * time.Hour, ReportHold: 14 * 24 * time.Hour},
-			Media:    config.Media{DeleteConcurrency: 4, BatchSize: 1000},
+			Media:    config.Media{DeleteConcurrency: 4, BatchSize: 1000, KeepShown: true, Via: config.ViaDisk},
 			RetryFor: time.Minute,
 		}
 		log := logging.New(os.Stderr, logging.LevelError, logging.Text)

@@ -26,10 +26,11 @@ Exit codes:
   1         could not do its work (server or database not reachable, schema refused, internal error)
   2         wrong usage or configuration
   3         done, but some items failed: the report names them
-  10        limit used up, work left for the next run
+  10        time budget or limit used up, work left for the next run
   11        another run holds the lock
   12        token rejected or not an admin's
-  13        refused: the media store is not the server's or not ours to delete in
+  13        refused: larger than the limits allow, or the database or the media store is not the server's, or the store not
+            ours to delete in
   130, 143  interrupted by SIGINT, SIGTERM; report written`
 
 // gathered is what cli read from the arguments: the flags that were given, by name.

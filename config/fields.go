@@ -85,10 +85,10 @@ func (r *reader) level() logging.Level {
 	return level
 }
 
-func (r *reader) truth(name string) bool {
+func (r *reader) truth(name string, fallback bool) bool {
 	value, source, given := r.single(name)
 	if !given {
-		return false
+		return fallback
 	}
 	yes, err := strconv.ParseBool(value)
 	if err != nil {
@@ -153,6 +153,26 @@ func (r *reader) flows() []item.Flow {
 		r.problem("--only, --skip", "", "leave nothing to do", "at least one of "+joinFlows(item.Flows()))
 	}
 	return running
+}
+
+// withoutDisk takes previews from what runs where media is deleted through Synapse: its admin API has no call that finds
+// the files of a preview, which lie in a tree of their own (synapse/media/media_repository.py:1704-1715, 1.163.2).
+func (r *reader) withoutDisk(flows []item.Flow) []item.Flow {
+	if !slices.Contains(flows, item.Previews) {
+		return flows
+	}
+	const reason = "Synapse's API leaves the files of previews behind"
+	if slices.Contains(r.flowList("only"), item.Previews) {
+		r.problem(r.settings["only"].source, string(item.Previews), "cannot be done with --media-via api: "+reason,
+			"--media-via disk, or "+joinFlows([]item.Flow{item.History, item.LocalMedia, item.RemoteMedia}))
+		return flows
+	}
+	if len(flows) == 1 {
+		r.problem("--media-via, --skip", "", "leave nothing to do: "+reason, "--media-via disk, or another flow")
+		return flows
+	}
+	r.warn("previews stay with --media-via api: " + reason + ". --skip previews says the same without this warning")
+	return slices.DeleteFunc(flows, func(f item.Flow) bool { return f == item.Previews })
 }
 
 func (r *reader) flowList(name string) []item.Flow {

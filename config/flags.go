@@ -34,7 +34,7 @@ func (f flagSpec) variables() []string {
 }
 
 func flagSpecs() []flagSpec {
-	return slices.Concat(serverFlags(), ageFlags(), choiceFlags(), paceFlags(), outputFlags())
+	return slices.Concat(serverFlags(), ageFlags(), choiceFlags(), paceFlags(), limitFlags(), outputFlags())
 }
 
 func serverFlags() []flagSpec {
@@ -79,6 +79,11 @@ func choiceFlags() []flagSpec {
 		{name: "keep-media", kind: repeated, usage: "keep local media whose id fits this `GLOB`"},
 		{name: "keep-type", kind: repeated, usage: "keep local media whose MIME type fits this `GLOB`, such as image/*"},
 		{
+			name: "keep-shown", kind: truth, fallback: "true",
+			usage: "keep local media that a message or another event still shows; --keep-shown=false lets it go by age",
+		},
+		{name: "keep-pinned", kind: truth, usage: "cut the history of a room below its lowest pinned message"},
+		{
 			name: "remote-dead", fallback: "keep",
 			usage: "keep or delete (`CHOICE`) remote media of servers that have not answered for a week",
 		},
@@ -93,10 +98,21 @@ func paceFlags() []flagSpec {
 		{name: "purge-timeout", fallback: "1h", usage: "`DURATION` after which a purge is not waited for any longer"},
 		{name: "gap-grace", fallback: "72h", usage: "`DURATION` for which a room with a young gap in its history waits"},
 		{name: "report-hold", fallback: "14d", usage: "`DURATION` for which an abuse report keeps the reported event"},
+		{name: "media-via", fallback: "disk", usage: "delete media on disk, or api (`WAY`): through Synapse, without its media store; then no previews"},
 		{name: "delete-concurrency", fallback: "4", usage: "`NUMBER` of files deleted at once, 1 to 64"},
 		{name: "batch-size", fallback: "1000", usage: "`NUMBER` of media rows a transaction deletes at most, 1 to 10000"},
 		{name: "limit-rooms", fallback: "0", usage: "stop after this `NUMBER` of purges, 0 for no limit"},
 		{name: "limit-media", fallback: "0", usage: "stop each media flow after this `NUMBER` of items, 0 for no limit"},
+		{name: "max-duration", fallback: "0", usage: "`DURATION` after which no new work is begun, 0 for no limit"},
+	}
+}
+
+// limitFlags are those that refuse a run.
+func limitFlags() []flagSpec {
+	return []flagSpec{
+		{name: "max-rooms", fallback: "0", usage: "refuse a run that would purge more than this `NUMBER` of rooms, or than 10% of them; 0 for no limit"},
+		{name: "max-media", fallback: "0", usage: "refuse a run that would delete more than this `NUMBER` of media, or than 10% of a flow's; 0 for no limit"},
+		{name: "max-bytes", fallback: "0", usage: "refuse a run that would delete more than this `SIZE` of media, such as 50GB, or than 10% of a flow's; 0 for no limit"},
 	}
 }
 

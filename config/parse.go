@@ -65,16 +65,23 @@ func (r *reader) config(a arrangement) *Config {
 	cfg.MediaStore = r.path("media-store", defaultMediaStore)
 	cfg.StateDir = r.path("state-dir", r.defaultStateDir(cfg.MediaStore))
 
+	via := Via(r.oneOf("media-via", string(ViaDisk), string(ViaDisk), string(ViaAPI)))
 	cfg.Flows = r.flows()
+	if via == ViaAPI {
+		cfg.Flows = r.withoutDisk(cfg.Flows)
+	}
 	r.readAges(cfg, a.bare)
 	r.readHistory(cfg)
 	r.readMedia(cfg)
+	cfg.Media.Via = via
+	cfg.Max = r.maxima()
+	cfg.MaxDuration = r.duration("max-duration", 0, 0)
 
 	cfg.RetryFor = r.duration("retry-for", retryFor, 0)
 	cfg.Level = r.level()
 	cfg.LogFormat = r.oneOf("log-format", logging.Text, logging.Text, logging.JSON)
-	cfg.Quiet = r.truth("quiet")
-	cfg.JSON = r.truth("json")
+	cfg.Quiet = r.truth("quiet", false)
+	cfg.JSON = r.truth("json", false)
 	cfg.Report = r.path("report", "")
 	cfg.Warnings = r.warnings
 	return cfg
@@ -90,6 +97,7 @@ func (r *reader) readHistory(cfg *Config) {
 		Limit:         r.whole("limit-rooms", 0, 0, maxLimit),
 		GapGrace:      r.duration("gap-grace", 3*day, 0),
 		ReportHold:    r.duration("report-hold", 14*day, 0),
+		KeepPinned:    r.truth("keep-pinned", false),
 	}
 	for _, room := range cfg.History.Rooms {
 		if slices.Contains(cfg.History.NotRooms, room) {
@@ -115,6 +123,7 @@ func (r *reader) readMedia(cfg *Config) {
 		BatchSize:           r.whole("batch-size", 1000, 1, 10000),
 		Limit:               r.whole("limit-media", 0, 0, maxLimit),
 		DeleteOfDeadServers: r.oneOf("remote-dead", "keep", "keep", "delete") == "delete",
+		KeepShown:           r.truth("keep-shown", true),
 	}
 }
 

@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 			item.History: {Delta: day}, item.LocalMedia: {Delta: day}, item.RemoteMedia: {Delta: day}, item.Previews: {Delta: day},
 		},
 		History:  History{InFlight: 3, Timeout: time.Hour, GapGrace: 72 * time.Hour, ReportHold: 14 * day},
-		Media:    Media{DeleteConcurrency: 4, BatchSize: 1000},
+		Media:    Media{DeleteConcurrency: 4, BatchSize: 1000, KeepShown: true, Via: ViaDisk},
 		RetryFor: 2 * time.Minute, Level: logging.LevelInfo, LogFormat: "text",
 	}
 	if len(cfg.Warnings) != 1 || !strings.HasPrefix(cfg.Warnings[0], "less than 7 days are kept of history, local-media") {
@@ -105,6 +105,8 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 		"keep-type": "image/*", "remote-dead": "delete", "purge-concurrency": "5", "purge-rate": "1.5", "purge-timeout": "2h",
 		"gap-grace": "1d", "report-hold": "1w", "retry-for": "3h", "state-dir": "/var/lib/state/", "delete-concurrency": "64", "batch-size": "10000", "limit-rooms": "7",
 		"limit-media": "8", "logging-level": "trace", "log-format": "json", "quiet": "true", "json": "true", "report": "r.json",
+		"keep-shown": "false", "keep-pinned": "true", "max-duration": "6h", "media-via": "api", "max-rooms": "9", "max-media": "2.5%",
+		"max-bytes": "50GiB",
 	}
 	env, args := withToken(), []string{"run"}
 	for _, spec := range flagSpecs() {
@@ -135,12 +137,14 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 			Ages: map[item.Flow]Age{item.History: {Delta: 40 * day}},
 			History: History{
 				Rooms: []string{"!a/b:hs"}, NotRooms: []string{"#never:hs"}, InFlight: 5, RatePerMinute: 1.5, Timeout: 2 * time.Hour,
-				Limit: 7, GapGrace: day, ReportHold: week,
+				Limit: 7, GapGrace: day, ReportHold: week, KeepPinned: true,
 			},
 			Media: Media{
 				KeepUsers: []string{"@*:hs"}, KeepMedia: []string{"abc*"}, KeepTypes: []string{"image/*"},
-				DeleteConcurrency: 64, BatchSize: 10000, Limit: 8, DeleteOfDeadServers: true,
+				DeleteConcurrency: 64, BatchSize: 10000, Limit: 8, DeleteOfDeadServers: true, Via: ViaAPI,
 			},
+			Max: Maxima{Rooms: Max{Count: 9}, Media: Max{Percent: 2.5}, Bytes: Max{Count: 50 << 30}}, MaxDuration: 6 * time.Hour,
+
 			RetryFor: 3 * time.Hour, Level: logging.LevelTrace, LogFormat: "json", Quiet: true, JSON: true, Report: "r.json",
 		}
 		cfg.Warnings, cfg.origins, cfg.hidden = nil, nil, nil
@@ -296,6 +300,15 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--delete-concurrency", "0", "--batch-size", "1e3", "--limit-rooms", "-1"}, []string{"--limit-rooms", "--delete-concurrency", "--batch-size"}},
 		{[]string{"--gap-grace", "5m", "--report-hold", ""}, []string{"--gap-grace", "--report-hold"}},
 		{[]string{"--remote-dead", "maybe"}, []string{"--remote-dead"}},
+		{[]string{"--keep-shown=maybe", "--keep-pinned=2"}, []string{"--keep-shown", "--keep-pinned"}},
+		{[]string{"--keep-shown", "false"}, []string{"argument 1"}},
+		{[]string{"--max-duration", "30m"}, []string{"--max-duration"}},
+		{[]string{"--max-duration", "-1"}, []string{"--max-duration"}},
+		{[]string{"--media-via", "s3"}, []string{"--media-via"}},
+		{[]string{"--media-via", "api", "--only", "previews"}, []string{"--only"}},
+		{[]string{"--media-via", "api", "--only", "history,previews"}, []string{"--only"}},
+		{[]string{"--media-via", "api", "--skip", "history,local-media,remote-media"}, []string{"--media-via, --skip"}},
+		{[]string{"--max-rooms", "-1", "--max-media", "many", "--max-bytes", "1,5T"}, []string{"--max-rooms", "--max-media", "--max-bytes"}},
 	} {
 		wantErrors(t, withToken(), test.args, test.flags...)
 	}

@@ -44,7 +44,7 @@ func child(given string) int {
 	}
 	if len(c.Rooms) == 0 {
 		cfg.MediaStore, cfg.StateDir = c.MediaStore, c.StateDir
-		cfg.Media = config.Media{DeleteConcurrency: 4, BatchSize: 100}
+		cfg.Media = config.Media{DeleteConcurrency: 4, BatchSize: 100, KeepShown: true, Via: config.ViaDisk}
 		cfg.Flows = item.Flows()[1:]
 		for _, f := range cfg.Flows {
 			cfg.Ages[f] = config.Age{Delta: 30 * day}

@@ -56,7 +56,7 @@ func settings(s *sandbox.Server, flows ...item.Flow) *config.Config {
 		History: config.History{
 			InFlight: 3, Timeout: time.Minute, GapGrace: 72 * time.Hour, ReportHold: 14 * 24 * time.Hour,
 		},
-		Media: config.Media{DeleteConcurrency: 4, BatchSize: 1000},
+		Media: config.Media{DeleteConcurrency: 4, BatchSize: 1000, KeepShown: true, Via: config.ViaDisk},
 		JSON:  true,
 	}
 	for _, f := range flows {
