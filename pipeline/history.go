@@ -46,14 +46,11 @@ func smallFirst(rooms []item.Room) []item.Room {
 
 func cutWith(d *stages.Decide) func(context.Context, item.Room, func(item.Cut) error, func(item.Outcome) error) error {
 	return func(ctx context.Context, room item.Room, purge func(item.Cut) error, keep func(item.Outcome) error) error {
-		cut, out, ok, err := d.Do(ctx, room)
-		switch {
-		case err != nil:
-			return err
-		case ok:
-			return purge(cut)
+		cut, out, ok := d.Do(ctx, room)
+		if !ok {
+			return keep(out)
 		}
-		return keep(out)
+		return purge(cut)
 	}
 }
 
@@ -75,9 +72,9 @@ func (r *run) historyStages(p *flow.Pipeline) (*stages.Decide, *stages.Purge) {
 	budget := stages.NewBudget(h.Limit)
 	decide := &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: budget, Flow: p}
 	purge := &stages.Purge{
-		Purger: r.api, Tasks: tasks, Cutter: cutter, Budget: budget, Retry: r.retry, Flow: p, Now: r.db.Now,
+		Purger: r.api, Tasks: tasks, Cutter: cutter, Budget: budget, Retry: r.retry, Flow: p, Held: r.held, Now: r.db.Now,
 		Gate:    &stages.Gate{Tasks: tasks, InFlight: h.InFlight, Patience: h.Timeout, Waiting: r.sayBusy},
-		Timeout: h.Timeout, Grace: grace,
+		Timeout: h.Timeout, Grace: r.grace,
 	}
 	if h.RatePerMinute > 0 {
 		purge.Pace = rate.NewLimiter(rate.Limit(h.RatePerMinute/time.Minute.Seconds()), 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -49,13 +50,14 @@ func (r *run) report(_ context.Context, o item.Outcome) error {
 func (r *run) summary(started time.Time, err error) sinks.Summary {
 	s := r.tally.Summary()
 	s.Version = Version()
-	s.ServerName, s.ServerVersion = r.serverName, r.serverVersion
 	s.Started, s.Ended = started, time.Now()
-	s.Warnings = append(append([]string{}, r.cfg.Warnings...), r.warnings...)
-	s.AddError(err)
-	if r.feed.Err() != nil {
-		s.AddError(context.Cause(r.feed))
+	s.Warnings = slices.Clone(r.cfg.Warnings)
+	if r.settled() {
+		s.ServerName, s.ServerVersion = r.serverName, r.serverVersion
+		s.Warnings = append(s.Warnings, r.warnings...)
 	}
+	s.AddError(err)
+	s.AddError(causeOf(r.feed))
 	for _, f := range s.Flows {
 		if f.Failed > 0 {
 			s.AddCause(item.CauseItems)
@@ -67,15 +69,21 @@ func (r *run) summary(started time.Time, err error) sinks.Summary {
 	return s
 }
 
-// tell writes the summary wherever it was asked for. A report that cannot be written is a failure of the run.
+// tell writes the summary wherever it was asked for, the file first: whoever reads the log may have gone to sleep. A
+// report that cannot be written is a failure of the run.
 func (r *run) tell(s sinks.Summary, report *sinks.Report, stdout io.Writer) []item.Cause {
-	for _, e := range s.Errors {
-		r.log.WithField("hint", e.Hint).Error(r.log.Redact(e.Doing + ": " + e.Error))
-	}
 	if report != nil {
 		if err := report.Write(s); err != nil {
 			s.AddError(&item.RunError{Cause: item.CauseFailed, Doing: "write the report", Err: err})
 			r.log.WithError(err).Error("the report could not be written")
+		}
+	}
+	for _, e := range s.Errors {
+		log := r.log.WithField("hint", e.Hint)
+		if e.Wanted() {
+			log.Warn(e.Text())
+		} else {
+			log.Error(e.Text())
 		}
 	}
 	write := sinks.WriteTable

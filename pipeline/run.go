@@ -24,8 +24,11 @@ import (
 const (
 	// pageSize is how many rows a query of a source reads.
 	pageSize = 1000
-	// grace is how long running purges are waited for once a run has been told to stop.
-	grace = 30 * time.Second
+	// defaultGrace is how long running purges are waited for once a run has been told to stop.
+	defaultGrace = 30 * time.Second
+	// defaultPatience is how long what is under way may take to end once everything is to stop at once. A transaction and
+	// a question to the lock have 10 seconds.
+	defaultPatience = 15 * time.Second
 	// lockInterval is how often the lock is checked to be ours.
 	lockInterval = 15 * time.Second
 )
@@ -50,6 +53,13 @@ type run struct {
 	ceilings []*ceiling // of --max-rooms and the like
 	retry    retry.Policy
 
+	grace    time.Duration // how long running purges are waited for after a soft stop
+	patience time.Duration // how long what is under way is waited for after a hard one
+	budget   *time.Timer   // of --max-duration
+	prepared chan struct{} // closed when what was found out about the server does not change any more
+	// abandoned says that something did not end after a hard stop, and may still be at work.
+	abandoned bool
+
 	now           time.Time // the database's clock at the begin
 	cutOffs       map[item.Flow]time.Time
 	features      synapse.Features
@@ -67,17 +77,28 @@ type run struct {
 // feed is the soft context: when it is done no new work is begun and what runs is finished. When ctx is done everything
 // stops at once. The cause of either is an *item.RunError.
 func Run(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause {
-	r := &run{cfg: cfg, log: log, tally: sinks.NewTally(cfg.Flows), cutOffs: map[item.Flow]time.Time{}}
-	r.retry = retry.Policy{For: cfg.RetryFor}
+	return newRun(cfg, log).all(ctx, feed, stdout)
+}
+
+func newRun(cfg *config.Config, log *logging.Logger) *run {
+	return &run{
+		cfg: cfg, log: log, tally: sinks.NewTally(cfg.Flows), cutOffs: map[item.Flow]time.Time{},
+		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
+	}
+}
+
+func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
+	started := time.Now()
 	r.feed, r.stop = context.WithCancelCause(feed)
 	defer r.stop(nil)
-	started := time.Now()
+	r.budget = r.startBudget()
+	defer r.budget.Stop()
 
-	report, err := createReport(cfg.Report)
+	report, err := createReport(r.cfg.Report)
 	if err == nil {
-		err = r.do(ctx)
+		err = r.bounded(ctx)
 	}
-	summary := r.summary(started, err)
+	summary := r.summary(started, errors.Join(err, causeOf(feed), causeOf(ctx)))
 	return r.tell(summary, report, stdout)
 }
 
@@ -86,6 +107,7 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
+	close(r.prepared)
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watchLock(watched) })
@@ -96,9 +118,11 @@ func (r *run) do(ctx context.Context) error {
 	if err == nil {
 		err = r.flows(ctx)
 	}
+	r.budget.Stop() // from now on there is nothing that it could end
 	unwatch()
 	watch.Wait()
-	return err
+	// A run that is shorter than the interval, or the rest of a longer one, must not have been without the lock unnoticed.
+	return errors.Join(err, r.held(ctx))
 }
 
 // flows does history first, then the others side by side: what media a purged message showed can only be told when the
@@ -161,25 +185,6 @@ func (r *run) wiring(f item.Flow) func(context.Context) error {
 	return func(context.Context) error { return fmt.Errorf("there is no flow %q", f) }
 }
 
-// wait ends a flow. What stopped the whole run is no error of the flow.
-func (r *run) wait(p *flow.Pipeline) error {
-	err := p.Wait()
-	if err == nil {
-		err = p.StopCause()
-	}
-	if whole := context.Cause(r.feed); whole != nil && errors.Is(err, whole) {
-		err = nil
-	}
-	if err == nil {
-		return nil
-	}
-	var known *item.RunError
-	if errors.As(err, &known) {
-		return err
-	}
-	return &item.RunError{Cause: item.CauseFailed, Doing: "run", Err: err, Hint: databaseHint(err)}
-}
-
 // stopped says whether the whole run has been told to stop.
 func (r *run) stopped() bool { return r.feed.Err() != nil }
 
@@ -199,11 +204,12 @@ func (r *run) held(ctx context.Context) error {
 }
 
 func (r *run) lost(err error) error {
-	r.stop(&item.RunError{
+	lost := &item.RunError{
 		Cause: item.CauseFailed, Doing: "hold the lock", Err: err,
 		Hint: "Nothing new was begun from then on. Was PostgreSQL restarted? The next run goes on.",
-	})
-	return context.Cause(r.feed)
+	}
+	r.stop(lost)
+	return lost
 }
 
 func (r *run) close(ctx context.Context) {

@@ -143,6 +143,9 @@ func (r *run) finish(ctx context.Context) error {
 				return err
 			}
 		}
+		if err != nil && ctx.Err() != nil {
+			return nil // it stays in the journal
+		}
 		if err != nil {
 			return failed("finish what an earlier run began", err, databaseHint(err))
 		}

@@ -207,22 +207,27 @@ func writeMessages(b *bytes.Buffer, s Summary) {
 		fmt.Fprintln(b, "warning:", line(w))
 	}
 	for _, e := range s.Errors {
-		fmt.Fprintln(b, e.label(), e.text())
+		fmt.Fprintln(b, e.label(), e.Text())
 		if e.Hint != "" {
 			fmt.Fprintln(b, "  hint:", line(e.Hint))
 		}
 	}
 }
 
-// label tells a stop that somebody wanted from what went wrong.
 func (e RunFailure) label() string {
-	if wanted := []item.Cause{item.CauseInterrupt, item.CauseTerminated, item.CauseLeft}; slices.Contains(wanted, e.Cause) {
+	if e.Wanted() {
 		return "note:"
 	}
 	return "error:"
 }
 
-func (e RunFailure) text() string {
+// Wanted says that it is a stop that somebody asked for, and nothing that went wrong.
+func (e RunFailure) Wanted() bool {
+	return slices.Contains([]item.Cause{item.CauseInterrupt, item.CauseTerminated, item.CauseLeft}, e.Cause)
+}
+
+// Text is what was being done and what went wrong, in one line.
+func (e RunFailure) Text() string {
 	words := slices.DeleteFunc([]string{line(e.Doing), line(e.Error)}, func(w string) bool { return w == "" })
 	return strings.Join(words, ": ")
 }

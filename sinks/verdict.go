@@ -84,7 +84,7 @@ func because(s Summary, c item.Cause) string {
 	i := slices.IndexFunc(s.Errors, func(e RunFailure) bool { return e.Cause == c })
 	text := "no error was given"
 	if i >= 0 {
-		text = s.Errors[i].text()
+		text = s.Errors[i].Text()
 	}
 	return text + "; " + sofar(s)
 }

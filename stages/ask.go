@@ -13,8 +13,13 @@ import (
 	"synupkeep/internal/synapse"
 )
 
-// clockSkew is how far the server's clock may be behind the database's when a task is looked for by time.
-const clockSkew = time.Minute
+const (
+	// clockSkew is how far the server's clock may be behind the database's when a task is looked for by time.
+	clockSkew = time.Minute
+	// answerGrace is how long an answer that is under way is still waited for after a hard stop. It takes milliseconds;
+	// without it nobody could say which purge the server works on.
+	answerGrace = time.Second
+)
 
 // asked is one room's request for a purge, over all its tries.
 type asked struct {
@@ -36,10 +41,12 @@ func (p *Purge) ask(ctx context.Context, cut item.Cut) (*asked, int, error) {
 		return a, 0, err
 	}
 	tries, err := p.Retry.Do(ctx, func() error { return a.once(ctx) }, synapse.Again())
-	if err == nil || !a.ambiguous || ctx.Err() != nil {
+	if err == nil || !a.ambiguous {
 		return a, tries, err
 	}
 	// The last try may have begun a purge as well.
+	ctx, cancel := outlast(ctx, answerGrace)
+	defer cancel()
 	if lookup := a.find(ctx); lookup != nil {
 		return a, tries, fmt.Errorf("the purge may have begun all the same: %w", err)
 	}
@@ -59,12 +66,18 @@ func (a *asked) find(ctx context.Context) error {
 }
 
 // once is one try. After an answer that never came the room's task is looked for before anything is asked again, or the
-// room would be purged twice. When the server does not find the event, the cut is taken once more.
+// room would be purged twice. When the server does not find the event, the cut is taken once more. The lock is looked at
+// each time: a question of a millisecond before work of 40.
 func (a *asked) once(ctx context.Context) error {
 	if a.ambiguous {
 		if err := a.find(ctx); err != nil || a.id != "" {
 			return err
 		}
+	}
+	if err := a.p.Held(ctx); err != nil {
+		a.p.Flow.StopFeeding(err)
+		a.stopped = true
+		return nil
 	}
 	err := a.post(ctx, time.Since(a.cut.TakenAt) > freshness)
 	if err != nil && synapse.Classify(err) == synapse.NotFound {
@@ -92,6 +105,8 @@ func (a *asked) post(ctx context.Context, anew bool) error {
 		a.stopped = true
 		return nil
 	}
+	ctx, cancel := outlast(ctx, answerGrace)
+	defer cancel()
 	id, err := a.p.Purger.StartPurge(ctx, a.cut.RoomID, a.cut.EventID)
 	if err != nil {
 		a.ambiguous = a.ambiguous || synapse.IsAmbiguous(err)
@@ -108,38 +123,34 @@ const (
 )
 
 // await waits until the server has ended a purge. unfinished says that it may still work on it.
-func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id string) (_ item.Outcome, unfinished bool, err error) {
+func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id string) (_ item.Outcome, unfinished bool) {
 	out.PurgeID = id
 	began := time.Now()
 	end := &ending{flow: p.Flow, grace: p.Grace}
 	for pause := firstPoll; ; pause = min(pause*6/5, lastPoll) {
 		if err := sleep(ctx, pause); err != nil {
-			return out, true, err
+			return interrupted(out), true
 		}
 		status, text, err := p.status(ctx, id, pause == lastPoll || time.Since(began) > p.Timeout, end)
 		switch {
 		case err != nil && synapse.Classify(err) == synapse.Unavailable && end.over():
-			out.Status, out.Reason = item.Left, item.Stopped
-			return out, true, ctx.Err()
+			return interrupted(out), true
 		case err != nil:
-			out, err = p.failed(ctx, out, fmt.Errorf("ask for purge %s, which may go on: %w", id, err))
-			return out, true, err
+			return p.failed(ctx, out, fmt.Errorf("ask for purge %s, which may go on: %w", id, err)), true
 		case status == synapse.PurgeComplete:
-			out.Rows = cut.Messages
-			out, err = p.inspect(ctx, out)
-			return out, false, err
+			out.Rows, out.Pinned = cut.Messages, cut.Pinned
+			return p.inspect(ctx, out), false
 		case status != synapse.PurgeActive:
 			out.Status, out.Reason = item.Failed, ""
 			out.Err = fmt.Errorf("purge %s %s: %s", id, status, text)
-			return out, false, nil
+			return out, false
 		case time.Since(began) > p.Timeout:
 			out.Status, out.Reason = item.Failed, ""
 			out.Err = fmt.Errorf("purge %s is still under way after %v; the server goes on with it, the next run looks again. "+
 				"A purge during which PostgreSQL was restarted never ends until Synapse is restarted, too", id, p.Timeout)
-			return out, true, nil
+			return out, true
 		case end.over():
-			out.Status, out.Reason = item.Left, item.Stopped
-			return out, true, nil
+			return interrupted(out), true
 		}
 	}
 }
@@ -198,13 +209,20 @@ const (
 
 // inspect looks at a room that was purged: nothing could be sent into it any more if one of its extremities had lost
 // its state.
-func (p *Purge) inspect(ctx context.Context, out item.Outcome) (item.Outcome, error) {
-	broken, err := p.Tasks.BrokenExtremities(ctx, out.Key)
+func (p *Purge) inspect(ctx context.Context, out item.Outcome) item.Outcome {
+	longer, cancel := outlast(ctx, answerGrace)
+	defer cancel()
+	broken, err := p.Tasks.BrokenExtremities(longer, out.Key)
 	if err != nil {
-		return p.failed(ctx, out, fmt.Errorf("the purge is complete, but the room could not be checked: %w", err))
+		err = fmt.Errorf("the purge is complete, but the room could not be checked: %w", err)
+		if ctx.Err() == nil {
+			return p.failed(ctx, out, err)
+		}
+		out.Status, out.Reason, out.Err = item.Failed, "", err // nothing of it is left to the next run
+		return out
 	}
 	if len(broken) == 0 {
-		return out, nil
+		return out
 	}
 	out.Status, out.Reason = item.Failed, ""
 	out.Err = fmt.Errorf("the room takes no messages any more: its forward extremities %s have lost their state; "+
@@ -217,14 +235,14 @@ func (p *Purge) inspect(ctx context.Context, out item.Outcome) (item.Outcome, er
 			Hint: "Repair them as the report says, and please report this: it must not happen.",
 		})
 	}
-	return out, nil
+	return out
 }
 
 // failed turns an error into the outcome of a room, and ends the flow when the error is one of the server and not of
-// the room.
-func (p *Purge) failed(ctx context.Context, out item.Outcome, err error) (item.Outcome, error) {
+// the room. What fails because ctx is done has not failed: it is left.
+func (p *Purge) failed(ctx context.Context, out item.Outcome, err error) item.Outcome {
 	if ctx.Err() != nil {
-		return out, err
+		return interrupted(out)
 	}
 	out.Status, out.Reason, out.Err = item.Failed, "", err
 	var away *retry.UnavailableError
@@ -249,5 +267,5 @@ func (p *Purge) failed(ctx context.Context, out item.Outcome, err error) (item.O
 			Cause: item.CauseToken, Doing: "purge history", Err: err, Hint: synapse.Advice(err),
 		})
 	}
-	return out, nil
+	return out
 }

@@ -356,6 +356,42 @@ func TestNothingIsAskedOnceTheFlowStops(t *testing.T) {
 	}
 }
 
+// What was asked for when everything stops at once is still named.
+func TestHardStopDuringAPost(t *testing.T) {
+	for name, answer := range map[string]error{"the answer comes": nil, "the answer is lost": reset()} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				r.server.takes = time.Hour
+				ctx, cancel := context.WithCancel(t.Context())
+				r.server.onPost = func(int, post) (bool, error) {
+					cancel()
+					time.Sleep(answerGrace / 2)
+					return true, answer
+				}
+				out, err := r.purge.Do(ctx, r.cut("!r"))
+				if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "task1" || len(r.server.posts) != 1 {
+					t.Errorf("%+v, %v, %d posts", out, err, len(r.server.posts))
+				}
+				r.idle(t, 1)
+			})
+		})
+	}
+}
+
+func TestNoPurgeIsAskedForWithoutTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		lost := &item.RunError{Cause: item.CauseFailed, Doing: "hold the lock", Err: errors.New("lost")}
+		r.purge.Held = func(context.Context) error { return lost }
+		out := r.do(t, r.cut("!r"))
+		if out.Status != item.Left || out.Reason != item.Stopped || len(r.server.posts) != 0 || !errors.Is(r.flow.Cause(), lost) {
+			t.Errorf("%+v, %d posts, %v", out, len(r.server.posts), r.flow.Cause())
+		}
+		r.idle(t, 0)
+	})
+}
+
 func TestHardStopBetweenCutAndPost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
@@ -366,8 +402,9 @@ func TestHardStopBetweenCutAndPost(t *testing.T) {
 		}
 		cut := r.cut("!r")
 		cut.TakenAt = time.Now().Add(-time.Minute)
-		if _, err := r.purge.Do(ctx, cut); !errors.Is(err, context.Canceled) || len(r.server.posts) != 0 {
-			t.Errorf("%v, %d posts", err, len(r.server.posts))
+		out, err := r.purge.Do(ctx, cut)
+		if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "" || len(r.server.posts) != 0 {
+			t.Errorf("%+v, %v, %d posts", out, err, len(r.server.posts))
 		}
 		r.idle(t, 0)
 	})

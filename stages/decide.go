@@ -21,37 +21,40 @@ func Rest(room item.Room) item.Outcome {
 	return item.Outcome{Flow: item.History, Key: room.ID, Status: item.Kept, Reason: room.Verdict}
 }
 
-// Do looks at one room. It gives either a cut or an outcome.
-func (d *Decide) Do(ctx context.Context, room item.Room) (cut item.Cut, out item.Outcome, ok bool, err error) {
+// Do looks at one room. It gives either a cut or an outcome; ok says that it is a cut.
+func (d *Decide) Do(ctx context.Context, room item.Room) (cut item.Cut, out item.Outcome, ok bool) {
 	switch {
-	case d.Flow.Stopping():
-		return cut, left(item.History, room.ID, item.Stopped), false, nil
+	case d.Flow.Stopping(), ctx.Err() != nil:
+		return cut, left(item.History, room.ID, item.Stopped), false
 	case d.Budget.Spent():
-		return cut, left(item.History, room.ID, item.Limit), false, nil
+		return cut, left(item.History, room.ID, item.Limit), false
 	}
 	out = item.Outcome{Flow: item.History, Key: room.ID}
 	task, pending, err := d.Tasks.OfRoom(ctx, room.ID)
 	switch {
 	case err != nil:
-		return cut, d.failed(out, err), false, ctx.Err()
+		return cut, d.failed(ctx, out, err), false
 	case pending && task.DeletesRoom():
 		out.Status, out.Reason = item.Skipped, item.BeingDeleted
-		return cut, out, false, nil
+		return cut, out, false
 	case pending:
-		return item.Cut{RoomID: room.ID, Pending: task.ID}, out, true, nil
+		return item.Cut{RoomID: room.ID, Pending: task.ID}, out, true
 	}
 	v, err := d.Cutter.Take(ctx, room.ID)
 	if err != nil {
-		return cut, d.failed(out, err), false, ctx.Err()
+		return cut, d.failed(ctx, out, err), false
 	}
 	if v.Status != item.Done {
 		out.Status, out.Reason = v.Status, v.Reason
-		return cut, out, false, nil
+		return cut, out, false
 	}
-	return v.Cut, out, true, nil
+	return v.Cut, out, true
 }
 
-func (d *Decide) failed(out item.Outcome, err error) item.Outcome {
+func (d *Decide) failed(ctx context.Context, out item.Outcome, err error) item.Outcome {
+	if ctx.Err() != nil {
+		return interrupted(out)
+	}
 	out.Status, out.Err = item.Failed, err
 	var away *retry.UnavailableError
 	if errors.As(err, &away) {

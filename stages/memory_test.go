@@ -345,7 +345,7 @@ func newRig() *rig {
 	r.gate = &Gate{Tasks: r.server, InFlight: 3, Patience: time.Hour}
 	r.purge = &Purge{
 		Purger: r.server, Tasks: r.server, Cutter: r.cutter, Gate: r.gate, Budget: r.budget, Retry: patience,
-		Timeout: time.Hour, Grace: 30 * time.Second, Flow: r.flow,
+		Timeout: time.Hour, Grace: 30 * time.Second, Flow: r.flow, Held: func(context.Context) error { return nil },
 		Now: func(ctx context.Context) (time.Time, error) {
 			r.server.mu.Lock()
 			defer r.server.mu.Unlock()

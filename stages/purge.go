@@ -34,6 +34,8 @@ type Purge struct {
 	// Grace is how long a purge is waited for once the flow has been told to stop.
 	Grace time.Duration
 	Flow  Stopper
+	// Held is asked before each purge whether the run's lock is still held; its error stops the flow.
+	Held func(context.Context) error
 	// Now is the database's clock.
 	Now func(context.Context) (time.Time, error)
 
@@ -43,67 +45,71 @@ type Purge struct {
 }
 
 // Do purges one room. What goes wrong with the room is in the outcome; what goes wrong with the server ends the flow
-// gently.
+// gently. It returns no error. Once ctx is done no purge is asked for, and one that is under way is left to the server.
 func (p *Purge) Do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
 	began := time.Now()
-	out, err := p.do(ctx, cut)
+	out := p.do(ctx, cut)
 	out.Took = time.Since(began)
-	return out, err
+	return out, nil
 }
 
-func (p *Purge) do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
+func (p *Purge) do(ctx context.Context, cut item.Cut) item.Outcome {
 	out := item.Outcome{Flow: item.History, Key: cut.RoomID, Status: item.Done, Reason: cut.HeldBy}
-	if p.Flow.Stopping() {
-		return left(item.History, cut.RoomID, item.Stopped), nil
+	if p.Flow.Stopping() || ctx.Err() != nil {
+		return interrupted(out)
 	}
 	if cut.Pending != "" {
-		adopted, fresh, err := p.adopt(ctx, out, cut)
+		adopted, fresh := p.adopt(ctx, out, cut)
 		if fresh.EventID == "" {
-			return adopted, err
+			return adopted
 		}
 		cut, out.Reason = fresh, fresh.HeldBy
 	}
 	if !p.Budget.Take() {
-		return left(item.History, cut.RoomID, item.Limit), nil
+		return left(item.History, cut.RoomID, item.Limit)
 	}
 	if err := p.enter(ctx); err != nil {
 		p.Budget.GiveBack(1)
-		if ctx.Err() != nil {
-			return out, err
-		}
-		if !errors.Is(err, errStopping) {
+		if ctx.Err() == nil && !errors.Is(err, errStopping) {
 			p.Flow.StopFeeding(err)
 		}
-		return left(item.History, cut.RoomID, item.Stopped), nil
+		return interrupted(out)
 	}
 	if p.Flow.Stopping() {
 		p.Budget.GiveBack(1)
 		p.leave("")
-		return left(item.History, cut.RoomID, item.Stopped), nil
+		return interrupted(out)
 	}
 	return p.purge(ctx, out, cut)
 }
 
+// interrupted leaves a room to the next run, and to the server the purge that it may still work on.
+func interrupted(out item.Outcome) item.Outcome {
+	out.Status, out.Reason, out.Err = item.Left, item.Stopped, nil
+	return out
+}
+
 // adopt waits for a purge that somebody else began. Its cut need not be ours: with a fresh one there is more to do.
-func (p *Purge) adopt(ctx context.Context, out item.Outcome, cut item.Cut) (_ item.Outcome, fresh item.Cut, err error) {
-	out, _, err = p.await(ctx, out, cut, cut.Pending)
-	if err != nil || out.Status != item.Done {
-		return out, fresh, err
+func (p *Purge) adopt(ctx context.Context, out item.Outcome, cut item.Cut) (_ item.Outcome, fresh item.Cut) {
+	out, _ = p.await(ctx, out, cut, cut.Pending)
+	if out.Status != item.Done {
+		return out, fresh
 	}
 	v, err := p.Cutter.Take(ctx, cut.RoomID)
 	if err != nil {
-		out, err = p.failed(ctx, out, err)
-		return out, fresh, err
+		out = p.failed(ctx, out, err)
+		out.PurgeID = "" // that one has ended
+		return out, fresh
 	}
 	out.Reason = v.Cut.HeldBy
 	if v.Status == item.Done {
 		fresh = v.Cut
 	}
-	return out, fresh, nil
+	return out, fresh
 }
 
 // purge asks and waits, inside the gate.
-func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item.Outcome, error) {
+func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) item.Outcome {
 	asked, tries, err := p.ask(ctx, cut)
 	p.Gate.Asked()
 	out.Tries, out.Reason = tries, asked.cut.HeldBy
@@ -117,12 +123,12 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item
 	case asked.id == "" && asked.stopped:
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)
-		return left(item.History, cut.RoomID, item.Stopped), nil
+		return left(item.History, cut.RoomID, item.Stopped)
 	case asked.id == "": // looked at again, there is nothing to purge after all
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)
 		out.Status, out.Reason = asked.verdict.Status, asked.verdict.Reason
-		return out, nil
+		return out
 	}
 	p.astray.Store(0)
 	if err := p.prove(ctx, asked.id); err != nil {
@@ -130,13 +136,13 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) (item
 		out.PurgeID = asked.id
 		return p.failed(ctx, out, err)
 	}
-	out, unfinished, err := p.await(ctx, out, asked.cut, asked.id)
+	out, unfinished := p.await(ctx, out, asked.cut, asked.id)
 	if unfinished {
 		p.Gate.Leave(asked.id)
 	} else {
 		p.Gate.Leave("")
 	}
-	return out, err
+	return out
 }
 
 // prove makes sure, with the first purge, that the database which decides is the one that the server works on, and not a

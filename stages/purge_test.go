@@ -254,6 +254,11 @@ func TestRefusedTokenLeavesTheOthersTheirOutcomes(t *testing.T) {
 // all purges rooms, so many at once, and returns one outcome for each.
 func (r *rig) all(t *testing.T, rooms, workers int) map[string]item.Outcome {
 	t.Helper()
+	return r.allUntil(t.Context(), t, rooms, workers)
+}
+
+func (r *rig) allUntil(ctx context.Context, t *testing.T, rooms, workers int) map[string]item.Outcome {
+	t.Helper()
 	var mu sync.Mutex
 	outs := map[string]item.Outcome{}
 	queue := make(chan string)
@@ -261,7 +266,7 @@ func (r *rig) all(t *testing.T, rooms, workers int) map[string]item.Outcome {
 	for range workers {
 		all.Go(func() {
 			for room := range queue {
-				out, err := r.purge.Do(t.Context(), r.cut(room))
+				out, err := r.purge.Do(ctx, r.cut(room))
 				if err != nil {
 					t.Errorf("%s: an error of the flow: %v", room, err)
 				}
@@ -425,23 +430,77 @@ func TestPace(t *testing.T) {
 }
 
 func TestHardStopDuringAPurge(t *testing.T) {
+	for name, cut := range map[string]func(r *rig) item.Cut{
+		"of our own": func(r *rig) item.Cut { return r.cut("!r") },
+		"that was adopted": func(r *rig) item.Cut {
+			return item.Cut{RoomID: "!r", Pending: r.server.add("purge_history", "!r", time.Hour).id}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				r.server.takes = time.Hour
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(5*time.Second+time.Millisecond, func() { cancel(errors.New("second signal")) })
+				began := time.Now()
+				out, err := r.purge.Do(ctx, cut(r))
+				checkOutcome(t, out, "!r")
+				if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "task1" || out.Rows != 0 {
+					t.Errorf("%+v, %v", out, err)
+				}
+				if took := time.Since(began); took > 5*time.Second+time.Millisecond {
+					t.Errorf("ended after %v", took)
+				}
+				if r.gate.inside != 0 || r.gate.asking != 0 {
+					t.Error("a place was not given back")
+				}
+			})
+		})
+	}
+}
+
+// An adopted purge that has ended when everything stops is not one that the server still works on.
+func TestHardStopAfterAnAdoptedPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.server.takes = time.Hour
-		ctx, cancel := context.WithCancelCause(t.Context())
-		why := errors.New("second signal")
-		time.AfterFunc(5*time.Second+time.Millisecond, func() { cancel(why) })
-		began := time.Now()
-		if _, err := r.purge.Do(ctx, r.cut("!r")); !errors.Is(err, why) && !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-		if took := time.Since(began); took > 5*time.Second+time.Millisecond {
-			t.Errorf("ended after %v", took)
-		}
-		if r.gate.inside != 0 || r.gate.asking != 0 {
-			t.Error("a place was not given back")
+		ctx, cancel := context.WithCancel(t.Context())
+		r.db.slow = time.Hour
+		time.AfterFunc(time.Minute, cancel)
+		out, err := r.purge.Do(ctx, item.Cut{RoomID: "!r", Pending: r.server.add("purge_history", "!r", time.Second).id})
+		if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "" {
+			t.Errorf("%+v, %v", out, err)
 		}
 	})
+}
+
+// A purge that is complete when everything stops is looked at all the same, for a moment.
+func TestHardStopBeforeTheLookAtTheRoom(t *testing.T) {
+	for name, test := range map[string]struct {
+		answers func() error
+		want    item.Status
+	}{
+		"the database answers": {func() error { return nil }, item.Done},
+		"it does not":          {func() error { return errors.New("statement timeout") }, item.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				ctx, cancel := context.WithCancel(t.Context())
+				r.server.onPoll = func(n int, _ string) error {
+					if n == 2 { // the purge is complete, and this answer will say so
+						cancel()
+						r.server.onDB = test.answers
+					}
+					return nil
+				}
+				out, err := r.purge.Do(ctx, r.cut("!r"))
+				checkOutcome(t, out, "!r")
+				if err != nil || out.Status != test.want || out.Rows != 60 {
+					t.Errorf("%+v, %v", out, err)
+				}
+			})
+		})
+	}
 }
 
 // A night in which everything goes wrong at random: whatever happens, no room is purged twice, the server is never given
@@ -493,10 +552,30 @@ func night(t *testing.T, seed uint64) {
 		}
 		return failures[random.IntN(4)]
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	if random.IntN(3) == 0 {
 		time.AfterFunc(time.Duration(random.Int64N(int64(3*time.Minute))), func() { r.flow.StopFeeding(errors.New("terminated")) })
 	}
-	outs := r.all(t, 30, r.gate.InFlight)
+	var ended time.Time
+	if random.IntN(3) == 0 {
+		time.AfterFunc(time.Duration(random.Int64N(int64(3*time.Minute))), func() {
+			r.flow.StopFeeding(errors.New("terminated"))
+			ended = time.Now()
+			cancel()
+		})
+	}
+	outs := r.allUntil(ctx, t, 30, r.gate.InFlight)
+	if !ended.IsZero() {
+		if late := time.Since(ended); late > 3*answerGrace {
+			t.Errorf("ended %v after the hard stop", late)
+		}
+		for _, p := range r.server.posts {
+			if p.at.After(ended) {
+				t.Errorf("%s was asked for after the hard stop", p.room)
+			}
+		}
+	}
 
 	tasks := map[string]*memTask{}
 	for _, m := range r.server.tasks {

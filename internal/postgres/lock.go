@@ -31,6 +31,7 @@ type Lock struct {
 	mu   sync.Mutex // of the connection
 	conn *pgx.Conn
 	pid  int32
+	lost error // why it is not ours any more; it never is again
 }
 
 // Acquire takes the lock or fails at once.
@@ -141,13 +142,16 @@ func (l *Lock) Check(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	ours, err := l.ours(ask)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
+	case l.lost != nil: // as it was first said
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrLockLost, err)
+		l.lost = fmt.Errorf("%w: %w", ErrLockLost, err)
 	case !ours:
-		return ErrLockLost
+		l.lost = ErrLockLost
 	}
-	return nil
+	return l.lost
 }
 
 // Watch checks at each interval that the lock is still ours; nil when ctx ends.
