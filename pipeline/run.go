@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"synupkeep/config"
-	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/internal/logging"
