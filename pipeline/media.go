@@ -52,7 +52,10 @@ func fileRetry() retry.Policy {
 
 // unless forks on a decision: what has an outcome already goes to the report.
 func unless(decide func(item.Media) (item.Outcome, bool)) func(context.Context, item.Media, func(item.Media) error, func(item.Outcome) error) error {
-	return func(_ context.Context, m item.Media, pass func(item.Media) error, keep func(item.Outcome) error) error {
+	return func(ctx context.Context, m item.Media, pass func(item.Media) error, keep func(item.Outcome) error) error {
+		if ctx.Err() != nil {
+			return pass(m) // what follows leaves it to the next run
+		}
 		if out, ok := decide(m); !ok {
 			return keep(out)
 		}

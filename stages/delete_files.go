@@ -36,20 +36,22 @@ func kindOf(f item.Flow) mediastore.Kind {
 	return 0
 }
 
-// Do deletes the files of one media item.
+// Do deletes the files of one media item. It returns no error. Once ctx is done none is begun: they are left to the next
+// run, which finds them in the journal.
 func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
 	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, ShownByEvent: m.ShownByEvent}
 	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, m.Media)
 	out.Files, out.Missing, out.Bytes = removed.Files, removed.Missing, removed.Bytes
 	out.Tries = max(m.Tries, tries)
 	out.Took = time.Since(m.Began)
-	m.Batch.Gone(out.Files, err)
-	if err != nil {
-		if ctx.Err() != nil {
-			return out, err
-		}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		out.Status, out.Reason = item.Left, item.FilesLeft
+		err = errStopping
+	case err != nil:
 		out.Status, out.Err = item.Failed, fmt.Errorf("its row is deleted, its files are not all: %w", err)
 	}
+	m.Batch.Gone(out.Files, err)
 	return out, nil
 }
 

@@ -104,17 +104,33 @@ func TestFilesThatStayAreSaidSo(t *testing.T) {
 	})
 }
 
-func TestAHardStopDuringTheDeletionOfFilesIsTheFlows(t *testing.T) {
+// The row is gone, so it is not as if nothing had been begun; and the store is not to blame.
+func TestAHardStopLeavesFilesToTheJournal(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	why := errors.New("hard stop")
-	cancel(why)
+	cancel(errors.New("hard stop"))
 	store := &shakyStore{answers: []answer{{}}}
-	d := DeleteFiles{Store: store}
-	if _, err := d.Do(ctx, deletion(item.LocalMedia, NewRamp(10, &memFlow{}))); !errors.Is(err, why) {
-		t.Errorf("%v, want %v", err, why)
+	flow := &memFlow{}
+	ramp := NewRamp(10, flow)
+	batch, err := ramp.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled, clean := 0, true
+	batch.Expect(1, func(c bool) { settled, clean = settled+1, c })
+	m := deletion(item.LocalMedia, ramp)
+	m.Batch = batch
+	out, err := (&DeleteFiles{Store: store}).Do(ctx, m)
+	if err != nil || out.Status != item.Left || out.Reason != item.FilesLeft || out.Rows != 1 || out.Files != 0 {
+		t.Errorf("%+v, %v", out, err)
 	}
 	if len(store.calls) > 0 {
 		t.Error("it deletes on a dead context")
+	}
+	if settled != 1 || clean {
+		t.Errorf("settled %d times, clean %t: the journal must keep it", settled, clean)
+	}
+	if flow.Stopping() {
+		t.Errorf("the flow's cause is %v", flow.Cause())
 	}
 }
 

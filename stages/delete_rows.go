@@ -71,16 +71,17 @@ type Deletion struct {
 	Tries int
 }
 
-// Do deletes the rows of a batch. gone gets what was deleted, rest the outcome of everything else.
+// Do deletes the rows of a batch. gone gets what was deleted, rest the outcome of everything else. Once ctx is done no
+// transaction is begun; one that is under way comes to its end.
 func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Deletion) error, rest func(item.Outcome) error) error {
 	began := time.Now()
 	batch, err := d.Ramp.Begin(ctx)
 	if err != nil {
-		return err
+		return leave(media, item.Stopped, rest)
 	}
 	granted := 0
 	why := item.Stopped
-	if !d.Flow.Stopping() {
+	if !d.Flow.Stopping() && ctx.Err() == nil {
 		granted, why = d.Budget.TakeUpTo(len(media)), item.Limit
 	}
 	taken := media[:granted]
@@ -101,7 +102,12 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 			return err
 		}
 	}
-	for _, m := range media[granted:] {
+	return leave(media[granted:], why, rest)
+}
+
+// leave leaves media to the next run.
+func leave(media []item.Media, why item.Reason, rest func(item.Outcome) error) error {
+	for _, m := range media {
 		if err := rest(left(m.Flow, m.Key(), why)); err != nil {
 			return err
 		}
@@ -244,7 +250,7 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 		case unsure:
 			out.Status, out.Reason = item.Failed, ""
 			out.Err = fmt.Errorf("whether its row was deleted is not known, its files stay: %w", f.failure)
-		case errors.Is(f.failure, errStopping):
+		case errors.Is(f.failure, errStopping), f.failure != nil && ctx.Err() != nil:
 			out.Status, out.Reason = item.Left, item.Stopped
 		case f.failure != nil:
 			out.Status, out.Reason, out.Err = item.Failed, "", f.failure

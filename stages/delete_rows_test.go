@@ -507,6 +507,43 @@ func TestAHardStopDoesNotTearATransactionApart(t *testing.T) {
 	}
 }
 
+// What comes after a hard stop is left, also when it has to wait for the batch before it.
+func TestNoTransactionBeginsAfterAHardStop(t *testing.T) {
+	db := copies(t)
+	m := localRow(t, db, "a", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, change := range map[string]func(d *DeleteRows){
+		"at the begin": func(*DeleteRows) {},
+		"while a batch is under way": func(d *DeleteRows) {
+			if _, err := d.Ramp.Begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"between two tries": func(d *DeleteRows) {
+			again, stop := context.WithCancel(t.Context())
+			ctx = again
+			d.DB = &doubtful{Pool: db, commit: func(_ int, tx pgx.Tx) error {
+				_ = tx.Rollback(context.Background())
+				stop()
+				return io.ErrUnexpectedEOF
+			}}
+		},
+	} {
+		flow := &memFlow{}
+		d := NewDeleteLocal(deleteRows(db, flow), limit(), nil)
+		change(d)
+		got := doRows(t, ctx, d, m)
+		want := "left stopped"
+		if name == "between two tries" {
+			want = "failed " // whether the first one was committed is not known
+		}
+		if got.rest["a"] != want || len(inTables(t, db)) != 3 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestOutlastEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	longer, release := outlast(ctx, 20*time.Millisecond)

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -118,8 +119,8 @@ func (r *Ramp) end(b *Batch) {
 
 // judge gives the error that ends the flow, and lets the next batches grow when there is none.
 func (r *Ramp) judge(b *Batch) error {
-	if b.items == 0 {
-		return nil
+	if b.items == 0 || errors.Is(b.failure, errStopping) {
+		return nil // a batch that was not let come to its end says nothing of the store
 	}
 	if b.removed == 0 {
 		if b.failure != nil || r.Doubt == nil {

@@ -34,7 +34,7 @@ func TestReasonWordsAreDistinct(t *testing.T) {
 		item.NoExtremity: "no extremity", item.BeingDeleted: "being deleted", item.NoEventAtTheCut: "no event at cut",
 		item.Avatar: "avatar", item.Quarantined: "quarantined", item.Protected: "protected",
 		item.Uploading: "uploading", item.Admin: "admin", item.OriginDown: "origin down", item.InUse: "in use",
-		item.Changed: "changed", item.Limit: "limit", item.Stopped: "stopped", item.Pinned: "pinned",
+		item.Changed: "changed", item.Limit: "limit", item.Stopped: "stopped", item.FilesLeft: "files left", item.Pinned: "pinned",
 		item.Profile: "profile", item.AccountData: "account data", item.Invite: "invite",
 		item.DelayedEvent: "delayed event", item.Event: "event", item.StateEvent("m.image_pack"): "state:m.image_pack",
 	}

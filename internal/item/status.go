@@ -60,6 +60,8 @@ const (
 const (
 	Limit   Reason = "limit"   // --limit-rooms, --limit-media
 	Stopped Reason = "stopped" // a signal, or the flow was stopped
+	// FilesLeft is media whose row is deleted and whose files are not all: the journal names them.
+	FilesLeft Reason = "files left"
 )
 
 // StateEvent is the reason to keep media that a current state event of this type names: state:im.ponies.room_emotes. The
