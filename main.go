@@ -25,9 +25,13 @@ func main() {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	os.Exit(program{
 		args: os.Args[1:], lookupEnv: os.LookupEnv, now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
-		signals: signals, run: pipeline.Run,
+		signals: signals, run: pipeline.Run, patience: lastPatience, exit: os.Exit,
 	}.main())
 }
+
+// lastPatience is how long a run may take to end after a second signal. It is more than the run itself waits for what is
+// under way, so that it is used up only by somebody who does not read what we print.
+const lastPatience = 30 * time.Second
 
 // program is main without the process around it.
 type program struct {
@@ -37,6 +41,8 @@ type program struct {
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
 	run            func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause
+	patience       time.Duration
+	exit           func(code int)
 }
 
 // main returns the exit code.
@@ -63,22 +69,37 @@ func (p program) main() int {
 }
 
 // contexts stops in two steps: the first signal ends feed, so that no new work begins; the second ends ctx, which what runs
-// listens to. The cause of either is an *item.RunError. The returned function ends the goroutine that waits for signals.
+// listens to. The cause of either is an *item.RunError. A process that does not end then is ended: what it leaves behind
+// is no more than what a kill leaves. The returned function ends the goroutine that waits for signals.
 func (p program) contexts(log *logging.Logger) (ctx, feed context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	feed, endFeed := context.WithCancelCause(ctx)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		means := []string{"no new work is begun, what runs is finished; a second signal ends that too", "ending at once"}
-		for i, end := range []context.CancelCauseFunc{endFeed, cancel} {
+		var causes []item.Cause
+		for _, step := range []struct {
+			end   context.CancelCauseFunc
+			doing string
+			means string
+		}{
+			{endFeed, "stopped by a signal", "no new work is begun, what runs is finished; a second signal ends that too"},
+			{cancel, "stopped at once by a second signal", "ending at once"},
+		} {
 			select {
 			case <-done:
 				return
 			case received := <-p.signals:
-				log.Warnf("%s: %s", received, means[i])
-				end(signalError(received))
+				stopped := signalError(step.doing, received)
+				causes = append(causes, stopped.Cause)
+				step.end(stopped)
+				p.say(log, received.String()+": "+step.means)
 			}
+		}
+		select {
+		case <-done:
+		case <-time.After(p.patience):
+			p.exit(item.ExitCode(causes))
 		}
 	}()
 	return ctx, feed, func() {
@@ -88,10 +109,23 @@ func (p program) contexts(log *logging.Logger) (ctx, feed context.Context, stop 
 	}
 }
 
-func signalError(received os.Signal) error {
+// say logs, and does not wait for long: whoever reads stderr may have gone to sleep, and signals must be heard all the same.
+func (p program) say(log *logging.Logger, text string) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		log.Warn(text)
+	}()
+	select {
+	case <-said:
+	case <-time.After(time.Second):
+	}
+}
+
+func signalError(doing string, received os.Signal) *item.RunError {
 	cause := item.CauseTerminated
 	if received == os.Interrupt {
 		cause = item.CauseInterrupt
 	}
-	return &item.RunError{Cause: cause, Doing: "stopped by a signal (" + received.String() + ")"}
+	return &item.RunError{Cause: cause, Doing: doing + " (" + received.String() + ")"}
 }

@@ -45,7 +45,8 @@ func start(t *testing.T, signals <-chan os.Signal, run runFunc, args ...string) 
 	}
 	var stdout, stderr bytes.Buffer
 	code := program{
-		args: args, now: time.Now(), stdout: &stdout, stderr: &stderr, signals: signals, run: run,
+		args: args, now: time.Now(), stdout: &stdout, stderr: &stderr, signals: signals, run: run, patience: time.Minute,
+		exit:      func(code int) { t.Errorf("ended with exit code %d", code) },
 		lookupEnv: func(name string) (string, bool) { value, set := env[name]; return value, set },
 	}.main()
 	return code, stdout.String(), stderr.String()
@@ -146,6 +147,43 @@ func TestOneSignalLeavesNoGoroutine(t *testing.T) {
 	if code != 0 {
 		t.Errorf("a signal after the last item: exit code %d", code)
 	}
+}
+
+// blocked is a pipe that nobody reads.
+type blocked struct{ until chan struct{} }
+
+func (b blocked) Write(text []byte) (int, error) { <-b.until; return len(text), nil }
+
+// A second signal ends the process also when the run does not, and when nobody reads what is said about it.
+func TestASecondSignalEndsAProcessThatHangs(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	hangs := blocked{make(chan struct{})}
+	signals := make(chan os.Signal, 2)
+	codes := make(chan int, 1)
+	ended := make(chan int)
+	p := program{
+		args: []string{"--quiet"}, now: time.Now(), stdout: hangs, stderr: hangs, signals: signals, patience: time.Millisecond,
+		exit: func(code int) { codes <- code },
+		run: func(ctx, _ context.Context, _ *config.Config, _ *logging.Logger, stdout io.Writer) []item.Cause {
+			signals <- syscall.SIGTERM
+			signals <- syscall.SIGTERM
+			<-ctx.Done()
+			_, _ = io.WriteString(stdout, "summary")
+			return nil
+		},
+		lookupEnv: func(name string) (string, bool) {
+			value, set := map[string]string{
+				"SYNUPKEEP_POSTGRES": "host=db", "SYNUPKEEP_SYNAPSE_AUTH_TOKEN": "syt_secretsecret", "SYNUPKEEP_DELTA": "30d",
+			}[name]
+			return value, set
+		},
+	}
+	go func() { ended <- p.main() }()
+	if code := <-codes; code != 143 {
+		t.Errorf("exit code %d, want 143", code)
+	}
+	close(hangs.until)
+	<-ended
 }
 
 func causeOf(ctx context.Context, t *testing.T) item.Cause {
