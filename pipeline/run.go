@@ -80,8 +80,10 @@ func Run(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, std
 }
 
 func newRun(cfg *config.Config, log *logging.Logger) *run {
+	tally := sinks.NewTally(cfg.Flows)
+	tally.Redact = log.Redact
 	return &run{
-		cfg: cfg, log: log, tally: sinks.NewTally(cfg.Flows), cutOffs: map[item.Flow]time.Time{},
+		cfg: cfg, log: log, tally: tally, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
 	}
 }

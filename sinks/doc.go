@@ -5,8 +5,10 @@
 //
 // It is a public interface: keys and words stay as they are, new keys may be added. Durations are seconds, sizes are
 // bytes, times are RFC 3339 in UTC. Lists and maps are never null. The keys of the maps are the reasons of package item
-// and nothing else; free text stands in values only. Characters that a terminal might act upon are written as \u
-// escapes, so that the output can be looked at as it is.
+// and nothing else; free text stands in values only. One reason has a part that comes from the database: state:<type>
+// names the type of a state event, which anybody may have made up. It is a plain word; the first 50 types of a flow are
+// told apart, the rest counts as state. Characters that a terminal might act upon are written as \u escapes, so that the
+// output can be looked at as it is. The access token and the password of the database are replaced by *** in every text.
 //
 //	version             of synupkeep
 //	server_name         of the homeserver, empty if it could not be asked
@@ -29,11 +31,13 @@
 //	  duration_s        0 if the flow did not end
 //	  examined          items; always done + kept + skipped + left + failed
 //	  done              rooms purged, media deleted
-//	  kept, skipped, left                                 items
+//	  kept, skipped, left                                 items; left for the reason "files left" are media whose row is
+//	                    deleted and whose files the next run deletes
 //	  kept_by_reason, skipped_by_reason, left_by_reason   the same, by reason
 //	  failed            items
 //	  held_by           history: rooms done, by what held their cut
 //	  rows_deleted      messages in history, media rows elsewhere
+//	  pinned_deleted    history: how many of the messages were pinned in their room
 //	  files_deleted     thumbnails included
 //	  files_missing     content files that were not there any more
 //	  bytes_freed       on disk, thumbnails included; history frees nothing that can be counted at once

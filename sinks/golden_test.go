@@ -69,7 +69,7 @@ func times(n int, o item.Outcome) []item.Outcome {
 func goodRun() sinks.Summary {
 	r := newRun()
 	rooms := times(15, item.Outcome{Key: "!r", Status: item.Done, Reason: item.YoungEvent, Rows: 1200, Tries: 1})
-	rooms = append(rooms, times(5, item.Outcome{Key: "!e", Status: item.Done, Reason: item.Extremity, Rows: 60, Tries: 2})...)
+	rooms = append(rooms, times(5, item.Outcome{Key: "!e", Status: item.Done, Reason: item.Extremity, Rows: 60, Pinned: 1, Tries: 2})...)
 	rooms = append(rooms, times(7, item.Outcome{Key: "!n", Status: item.Kept, Reason: item.NothingOld})...)
 	rooms = append(rooms, times(2, item.Outcome{Key: "!w", Status: item.Kept, Reason: item.NotYetWorthIt})...)
 	rooms = append(rooms, times(2, item.Outcome{Key: "!g", Status: item.Kept, Reason: item.Gap})...)

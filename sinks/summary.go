@@ -33,7 +33,24 @@ type Summary struct {
 	// LeftPurges are the purges that the server still works on.
 	LeftPurges         []LeftPurge `json:"left_purges"`
 	LeftPurgesNotNamed int64       `json:"left_purges_not_named"`
+
+	// Redact takes secrets out of a text. It sees every text before that is cut to its length, and once more before
+	// anything is written; keys, which are ids of the database, are told as they are.
+	Redact Redact `json:"-"`
 }
+
+// Redact takes secrets out of a text. nil takes nothing.
+type Redact func(string) string
+
+func (r Redact) text(text string) string {
+	if r == nil {
+		return text
+	}
+	return r(text)
+}
+
+// line makes one line of a text, without what is secret in it.
+func (r Redact) line(text string) string { return line(r.text(text)) }
 
 // FlowSummary says what became of the items of one flow.
 // Examined = Done + KeptTotal + SkippedTotal + LeftTotal + Failed, at any time.
@@ -56,7 +73,9 @@ type FlowSummary struct {
 	HeldBy map[item.Reason]int64 `json:"held_by"`
 
 	// Rows counts deleted messages in history, deleted media rows elsewhere, whatever became of their item in the end.
-	Rows    int64 `json:"rows_deleted"`
+	Rows int64 `json:"rows_deleted"`
+	// Pinned counts those of them, in history, that were pinned.
+	Pinned  int64 `json:"pinned_deleted"`
 	Files   int64 `json:"files_deleted"`
 	Missing int64 `json:"files_missing"`
 	Bytes   int64 `json:"bytes_freed"`
@@ -102,7 +121,7 @@ func (s *Summary) AddCause(c item.Cause) {
 // server ends several flows. nil adds nothing.
 func (s *Summary) AddError(err error) {
 	for _, e := range parts(err) {
-		failure := runFailure(e)
+		failure := runFailure(e, s.Redact)
 		if !slices.Contains(s.Errors, failure) {
 			s.Errors = append(s.Errors, failure)
 		}
@@ -124,12 +143,22 @@ func (s Summary) normal() Summary {
 	}
 	s.Started, s.Ended = utc(s.Started), utc(s.Ended)
 	s.Errors = append([]RunFailure{}, s.Errors...)
+	for i, e := range s.Errors {
+		s.Errors[i].Doing, s.Errors[i].Error, s.Errors[i].Hint = s.Redact.text(e.Doing), s.Redact.text(e.Error), s.Redact.text(e.Hint)
+	}
 	s.Warnings = append([]string{}, s.Warnings...)
+	for i, w := range s.Warnings {
+		s.Warnings[i] = s.Redact.text(w)
+	}
 	s.Failures = append([]Failure{}, s.Failures...)
+	for i, f := range s.Failures {
+		s.Failures[i].Cause, s.Failures[i].Hint = s.Redact.text(f.Cause), s.Redact.text(f.Hint)
+	}
 	s.LeftPurges = append([]LeftPurge{}, s.LeftPurges...)
 	s.Flows = append([]FlowSummary{}, s.Flows...)
 	for i := range s.Flows {
 		s.Flows[i] = s.Flows[i].normal()
+		s.Flows[i].Error = s.Redact.text(s.Flows[i].Error)
 	}
 	return s
 }
@@ -174,18 +203,18 @@ func parts(err error) []error {
 	return all
 }
 
-func runFailure(err error) RunFailure {
+func runFailure(err error, hide Redact) RunFailure {
 	run, ok := runError(err)
 	if !ok {
-		return RunFailure{Cause: item.CauseFailed, Error: line(err.Error())}
+		return RunFailure{Cause: item.CauseFailed, Error: hide.line(err.Error())}
 	}
-	failure := RunFailure{Cause: known(run.Cause), Doing: line(run.Doing), Hint: line(run.Hint)}
+	failure := RunFailure{Cause: known(run.Cause), Doing: hide.line(run.Doing), Hint: hide.line(run.Hint)}
 	if run.Err != nil {
-		failure.Error = line(run.Err.Error())
+		failure.Error = hide.line(run.Err.Error())
 	}
 	// What wraps the RunError says on what the work was being done.
 	if around, ok := strings.CutSuffix(err.Error(), run.Error()); ok && around != "" {
-		failure.Doing = line(around + run.Doing)
+		failure.Doing = hide.line(around + run.Doing)
 	}
 	return failure
 }

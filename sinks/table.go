@@ -16,8 +16,12 @@ import (
 	"synupkeep/internal/item"
 )
 
-// maxShown is how many failed items and purges the table names: what fits on a screen.
-const maxShown = 20
+const (
+	// maxShown is how many failed items and purges the table names: what fits on a screen.
+	maxShown = 20
+	// maxReasonsShown is how many reasons it names: what fits in a line that can still be read.
+	maxReasonsShown = 12
+)
 
 // WriteTable writes the summary for people: a line for each flow, the reasons, failed items with their cause, errors
 // with what to do about them, and in the last line the result and the exit code. Whatever the summary holds, nothing
@@ -134,6 +138,9 @@ func deleted(f FlowSummary) string {
 	if f.Rows > 0 {
 		words = append(words, number(f.Rows, rows[0], rows[1]))
 	}
+	if f.Pinned > 0 {
+		words = append(words, humanize.Comma(f.Pinned)+" of them pinned (--keep-pinned keeps those)")
+	}
 	if f.Files > 0 {
 		words = append(words, number(f.Files, "file", "files"))
 	}
@@ -143,14 +150,23 @@ func deleted(f FlowSummary) string {
 	return strings.Join(words, ", ")
 }
 
-// reasons lists the most frequent first, equal ones by name.
+// reasons lists the most frequent first, equal ones by name, and counts together what is too much for a line.
 func reasons(counts map[item.Reason]int64) string {
 	sorted := slices.SortedFunc(maps.Keys(counts), func(a, b item.Reason) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
-	words := make([]string, 0, len(sorted))
-	for _, r := range sorted {
+	var words []string
+	var others, rest int64
+	for i, r := range sorted {
+		if i >= maxReasonsShown && len(sorted) > maxReasonsShown+1 { // one more takes no more place than its number
+			others++
+			rest += counts[r]
+			continue
+		}
 		words = append(words, line(string(r))+" "+humanize.Comma(counts[r]))
+	}
+	if others > 0 {
+		words = append(words, fmt.Sprintf("%d other reasons %s", others, humanize.Comma(rest)))
 	}
 	return strings.Join(words, ", ")
 }

@@ -15,6 +15,9 @@ const (
 	maxNamed = 1000
 	// maxReasons is far above the number of reasons that there are. It keeps a mistake from filling the memory.
 	maxReasons = 100
+	// maxStateTypes is how many types of state events are told apart: strangers make them up.
+	maxStateTypes = 50
+	stateTypes    = "state:"
 
 	noReason     item.Reason = "no reason given"
 	otherReasons item.Reason = "other reasons"
@@ -22,6 +25,9 @@ const (
 
 // Tally adds up outcomes. Several goroutines may use it at once. Its memory does not grow with the number of items.
 type Tally struct {
+	// Redact is that of the summary. It is set before the first outcome.
+	Redact Redact
+
 	mu    sync.Mutex
 	flows []*flowTally
 
@@ -72,7 +78,7 @@ func (t *Tally) End(f item.Flow, now time.Time, err error) {
 	}
 	if err != nil {
 		flow.err = err
-		flow.sum.Error = line(err.Error())
+		flow.sum.Error = t.Redact.line(err.Error())
 	}
 }
 
@@ -83,6 +89,7 @@ func (t *Tally) Add(o item.Outcome) {
 	sum := &t.flow(o.Flow).sum
 	sum.Examined++
 	sum.Rows += o.Rows
+	sum.Pinned += o.Pinned
 	sum.Files += o.Files
 	sum.Missing += o.Missing
 	sum.Bytes += o.Bytes
@@ -121,6 +128,7 @@ func (t *Tally) Summary() Summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Summary{
+		Redact:             t.Redact,
 		Failures:           slices.Clone(t.failures),
 		FailuresNotNamed:   t.failuresNotNamed,
 		LeftPurges:         slices.Clone(t.leftPurges),
@@ -170,10 +178,10 @@ func (t *Tally) failed(o item.Outcome) {
 	case o.Err == nil:
 		failure.Cause = "no cause given"
 	default:
-		failure.Cause = line(o.Err.Error())
+		failure.Cause = t.Redact.line(o.Err.Error())
 	}
 	if run, ok := runError(o.Err); ok {
-		failure.Hint = line(run.Hint)
+		failure.Hint = t.Redact.line(run.Hint)
 	}
 	t.failures = append(t.failures, failure)
 }
@@ -197,8 +205,25 @@ func count(reasons map[item.Reason]int64, r item.Reason) {
 	if r == "" {
 		r = noReason
 	}
-	if _, ok := reasons[r]; !ok && len(reasons) >= maxReasons {
-		r = otherReasons
+	if _, ok := reasons[r]; !ok {
+		switch {
+		case ofState(r) && states(reasons) >= maxStateTypes:
+			r = item.StateEvent("")
+		case len(reasons) >= maxReasons:
+			r = otherReasons
+		}
 	}
 	reasons[r]++
+}
+
+// ofState says that a reason names the type of a state event.
+func ofState(r item.Reason) bool { return strings.HasPrefix(string(r), stateTypes) }
+
+func states(reasons map[item.Reason]int64) (n int) {
+	for r := range reasons {
+		if ofState(r) {
+			n++
+		}
+	}
+	return n
 }

@@ -208,6 +208,31 @@ func TestReasonsAreBounded(t *testing.T) {
 	}
 }
 
+// Strangers make up types of state events: what they make up must neither fill the memory nor push out the other reasons.
+func TestTypesOfStateEventsAreBounded(t *testing.T) {
+	tally := sinks.NewTally([]item.Flow{item.LocalMedia})
+	add := func(r item.Reason) { tally.Add(item.Outcome{Flow: item.LocalMedia, Status: item.Kept, Reason: r}) }
+	for range 2 {
+		for i := range 1000 {
+			add(item.StateEvent(fmt.Sprint("made.up.", i)))
+		}
+	}
+	for range 300 {
+		add(item.Avatar)
+	}
+	kept := tally.Summary().Flows[0].Kept
+	if len(kept) != 52 || kept["state:made.up.0"] != 2 || kept["state:made.up.49"] != 2 || kept["state"] != 1900 || kept[item.Avatar] != 300 {
+		t.Errorf("%d reasons: %v", len(kept), kept)
+	}
+	var out strings.Builder
+	if err := sinks.WriteTable(&out, tally.Summary()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "  kept      state 1,900, avatar 300, state:made.up.0 2, ") || !strings.Contains(out.String(), " 2, 40 other reasons 80\n") {
+		t.Error(out.String())
+	}
+}
+
 func TestFailureOrderDoesNotDependOnTheRun(t *testing.T) {
 	outcomes := []item.Outcome{
 		{Flow: item.Previews, Key: "mxc://h/a", Status: item.Failed},
