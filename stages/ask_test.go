@@ -364,11 +364,9 @@ func TestHardStopDuringAPost(t *testing.T) {
 				r := newRig()
 				r.server.takes = time.Hour
 				ctx, cancel := context.WithCancel(t.Context())
-				r.server.onPost = func(int, post) (bool, error) {
-					cancel()
-					time.Sleep(answerGrace / 2)
-					return true, answer
-				}
+				r.server.later = answerGrace / 2
+				r.server.onPost = func(int, post) (bool, error) { return true, answer }
+				time.AfterFunc(answerGrace/4, cancel)
 				out, err := r.purge.Do(ctx, r.cut("!r"))
 				if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "task1" || len(r.server.posts) != 1 {
 					t.Errorf("%+v, %v, %d posts", out, err, len(r.server.posts))

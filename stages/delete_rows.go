@@ -81,7 +81,7 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	}
 	granted := 0
 	why := item.Stopped
-	if !d.Flow.Stopping() && ctx.Err() == nil {
+	if !d.Flow.Stopping() {
 		granted, why = d.Budget.TakeUpTo(len(media)), item.Limit
 	}
 	taken := media[:granted]

@@ -58,6 +58,7 @@ type memServer struct {
 	takes  time.Duration                                  // how long a purge takes
 	onPost func(n int, p post) (accepted bool, err error) // n counts from 1; nil accepts all
 	onTask func(*memTask)
+	later  time.Duration // how long the server takes to take up a purge, and to answer
 	onPoll func(n int, id string) error
 	onDB   func() error // every question to the database
 	broken map[string][]string
@@ -93,9 +94,18 @@ func (s *memServer) StartPurge(ctx context.Context, room, event string) (string,
 	if ctx.Err() != nil {
 		return "", &synapse.TransportError{Err: ctx.Err()}
 	}
+	at := time.Now()
+	if err := sleep(ctx, s.later); err != nil {
+		time.AfterFunc(time.Until(at.Add(s.later)), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.add("purge_history", room, s.takes)
+		})
+		return "", &synapse.TransportError{Err: err}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := post{room, event, time.Now()}
+	p := post{room, event, at}
 	s.posts = append(s.posts, p)
 	if s.onPost != nil {
 		accepted, err := s.onPost(len(s.posts), p)
