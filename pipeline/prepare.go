@@ -126,31 +126,6 @@ func (r *run) refusedBy(doing string, err error) error {
 	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: synapse.Advice(err)}
 }
 
-// checkSameServer compares what the API and the database say: a connection string of another Synapse would have its
-// media deleted by the ages of this one.
-func (r *run) checkSameServer(ctx context.Context, user string) error {
-	var known bool
-	err := r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name = $1)`, user).Scan(&known)
-	if err != nil {
-		return failed("look up the admin in the database", err, databaseHint(err))
-	}
-	if !known && r.serverName != "" {
-		// An application service's sender need not be a registered user: then any user of the same server will do.
-		err = r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name LIKE '%:' || $1 LIMIT 1)`, r.serverName).Scan(&known)
-		if err != nil {
-			return failed("look up the server's users in the database", err, databaseHint(err))
-		}
-	}
-	if !known || r.serverName == "" {
-		return &item.RunError{
-			Cause: item.CauseRefused, Doing: "compare the database with the server",
-			Err:  fmt.Errorf("%s does not know %s, whose token this is", r.db.Target(), user),
-			Hint: "The connection string and --api-url belong to different servers.",
-		}
-	}
-	return nil
-}
-
 func (r *run) takeLock(ctx context.Context) (err error) {
 	r.lock, err = r.db.Acquire(ctx)
 	const doing = "take the lock"

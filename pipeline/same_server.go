@@ -1,0 +1,174 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/synapse"
+)
+
+const (
+	// agreeWithin is how long the server's and the database's view of a room may differ: in a room where much is said a
+	// message comes between two questions now and then.
+	agreeWithin = 10 * time.Second
+	askAgain    = 250 * time.Millisecond
+)
+
+const comparing = "compare the database with the server"
+
+// checkSameServer compares what the API and the database say: a connection string of another Synapse, or of a copy of this
+// one, would have media deleted by what is shown somewhere else, or some time ago.
+func (r *run) checkSameServer(ctx context.Context, user string) error {
+	if err := r.checkUser(ctx, user); err != nil {
+		return err
+	}
+	if err := r.checkPosition(ctx); err != nil {
+		return err
+	}
+	return r.checkLatestRoom(ctx)
+}
+
+func otherServer(err error, hint string) error {
+	return &item.RunError{Cause: item.CauseRefused, Doing: comparing, Err: err, Hint: hint}
+}
+
+func (r *run) checkUser(ctx context.Context, user string) error {
+	var known bool
+	err := r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name = $1)`, user).Scan(&known)
+	if err != nil {
+		return failed("look up the admin in the database", err, databaseHint(err))
+	}
+	if !known && r.serverName != "" {
+		// An application service's sender need not be a registered user: then any user of the same server will do.
+		err = r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name LIKE '%:' || $1 LIMIT 1)`, r.serverName).Scan(&known)
+		if err != nil {
+			return failed("look up the server's users in the database", err, databaseHint(err))
+		}
+	}
+	if !known || r.serverName == "" {
+		return otherServer(fmt.Errorf("%s does not know %s, whose token this is", r.db.Target(), user),
+			"The connection string and --api-url belong to different servers.")
+	}
+	return nil
+}
+
+// checkPosition refuses a copy that the server has left behind. The server asks the database for every number that it gives
+// to an event, so it can never be further than the database that it writes to.
+func (r *run) checkPosition(ctx context.Context) error {
+	position, err := r.api.Position(ctx, r.serverName)
+	switch {
+	case errors.Is(err, synapse.ErrNoPosition), err != nil && noSuchCall(err):
+		r.cannotTell(err)
+		return nil
+	case err != nil:
+		return r.refusedBy(comparing, err)
+	}
+	last, err := synapse.LastPosition(ctx, r.db.Reader) // read after the server's, or it could be behind by now
+	switch {
+	case errors.Is(err, synapse.ErrNoPrivilege):
+		r.cannotTell(err)
+		return nil
+	case err != nil:
+		return failed(comparing, err, databaseHint(err))
+	case position > last:
+		return otherServer(fmt.Errorf("the server has come to event %d, and %s only to %d: it is a copy of the server's database "+
+			"that was left behind", position, r.db.Target(), last), sameDatabaseHint)
+	}
+	return nil
+}
+
+const sameDatabaseHint = "Give the connection string of the database section in the homeserver.yaml of the very server that " +
+	"--api-url leads to."
+
+// noSuchCall says whether an answer means that the server, or what stands before it, does not have this call.
+func noSuchCall(err error) bool {
+	class := synapse.Classify(err)
+	return class == synapse.NotFound || class == synapse.Misrouted || class == synapse.Permanent
+}
+
+func (r *run) cannotTell(err error) {
+	r.warnings = append(r.warnings, "it could not be told in every way whether this is the database of the server at "+
+		r.cfg.APIURL+", rather than a copy: "+err.Error())
+}
+
+// checkLatestRoom compares which events are the latest of a room, that of the newest event in the database: a server that
+// is itself a copy, or older than the database, does not know it. On a server without any room nothing can be compared.
+func (r *run) checkLatestRoom(ctx context.Context) error {
+	for begun := time.Now(); ; {
+		view, err := compareLatestRoom(ctx, r.api, r.db.Reader)
+		switch {
+		case err != nil && postgres.IsConnection(err):
+			return failed(comparing, err, databaseHint(err))
+		case err != nil && isAnswer(err) && noSuchCall(err):
+			r.cannotTell(err)
+			return nil
+		case err != nil && isAnswer(err):
+			return r.refusedBy(comparing, err)
+		case err != nil:
+			return failed(comparing, err, databaseHint(err))
+		case view.agree():
+			return nil
+		case time.Since(begun) > agreeWithin:
+			return otherServer(fmt.Errorf("the latest events of room %s are %s in %s, and %s for the server", view.room,
+				list(view.database), r.db.Target(), list(view.server)), "One of the two is a copy of the other. "+sameDatabaseHint)
+		}
+		if err := pause(ctx, askAgain); err != nil {
+			return err
+		}
+	}
+}
+
+// isAnswer says whether an error comes from the API rather than from the database.
+func isAnswer(err error) bool {
+	var refused *synapse.Error
+	var lost *synapse.TransportError
+	return errors.As(err, &refused) || errors.As(err, &lost)
+}
+
+// latest is how a room ends, as the server says and as the database said right after it.
+type latest struct {
+	room             string
+	server, database []string
+}
+
+func (v latest) agree() bool { return slices.Equal(v.server, v.database) }
+
+func compareLatestRoom(ctx context.Context, api *synapse.Client, db postgres.Querier) (v latest, err error) {
+	if v.room, err = synapse.LatestRoom(ctx, db); err != nil || v.room == "" {
+		return v, err
+	}
+	if v.server, err = api.ForwardExtremities(ctx, v.room); err != nil {
+		return v, err
+	}
+	v.database, err = synapse.ForwardExtremities(ctx, db, v.room)
+	return v, err
+}
+
+// list shows a few of many event ids.
+func list(events []string) string {
+	const few = 3
+	switch {
+	case len(events) == 0:
+		return "none"
+	case len(events) > few:
+		return strings.Join(events[:few], ", ") + fmt.Sprintf(" and %d more", len(events)-few)
+	}
+	return strings.Join(events, ", ")
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
