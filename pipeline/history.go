@@ -67,7 +67,7 @@ func (r *run) historyStages(p *flow.Pipeline) (*stages.Decide, *stages.Purge) {
 	cutter := &stages.Cutter{
 		DB: r.db.Reader, CutOff: r.cutOffs[item.History], Now: r.now, GapGrace: h.GapGrace,
 		Holds:       &stages.Holds{DB: r.db.Reader, ReportsSince: r.now.Add(-h.ReportHold)},
-		SlidingSync: r.features.SlidingSync, Retry: r.retry,
+		SlidingSync: r.features.SlidingSync, KeepPinned: h.KeepPinned, Retry: r.retry,
 	}
 	budget := stages.NewBudget(h.Limit)
 	decide := &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: budget, Flow: p}

@@ -25,6 +25,8 @@ type Cutter struct {
 	// GapGrace is how long a room waits for messages that are still to be fetched from other servers.
 	GapGrace time.Duration
 	Holds    *Holds
+	// KeepPinned has pinned messages hold the cut.
+	KeepPinned bool
 	// SlidingSync says that the table sliding_sync_joined_rooms is there.
 	SlidingSync bool
 	// Retry is for a database that is away for a while.
@@ -57,7 +59,7 @@ type term struct {
 }
 
 // terms are the limits of the cut, the lowest depth wins. $1 is the room, $2 the cut-off in ms, $3 the depth of an
-// uncensored redaction, $4 that of a reported event.
+// uncensored redaction, $4 that of a reported event, $5 the time of the begin in ms, $6 the ids of pinned events.
 func (c *Cutter) terms() []term {
 	all := []term{
 		// What is younger than the cut-off stays, whatever depth it has. No client ever saw a rejected event.
@@ -79,6 +81,9 @@ func (c *Cutter) terms() []term {
 			LEFT JOIN state_events s ON s.event_id = e.event_id
 			WHERE ss.room_id = $1 AND s.event_id IS NULL`})
 	}
+	if c.KeepPinned {
+		all = append(all, term{item.Pinned, `SELECT min(t) FROM pinned`})
+	}
 	return all
 }
 
@@ -98,6 +103,13 @@ func (c *Cutter) query() string {
 		JOIN events e ON e.event_id = f.event_id
 		LEFT JOIN state_events s ON s.event_id = f.event_id
 		WHERE f.room_id = $1
+	), pinned AS MATERIALIZED (
+		SELECT e.topological_ordering AS t
+		FROM unnest($6::text[]) p (id)
+		JOIN events e ON e.event_id = p.id
+		LEFT JOIN state_events s ON s.event_id = e.event_id
+		LEFT JOIN rejections j ON j.event_id = e.event_id
+		WHERE e.room_id = $1 AND NOT e.outlier AND s.event_id IS NULL AND j.event_id IS NULL
 	), cut AS MATERIALIZED (
 		SELECT reason, t FROM (` + strings.Join(limits, "\nUNION ALL ") + `) terms
 		WHERE t IS NOT NULL ORDER BY t, rank LIMIT 1
@@ -119,7 +131,8 @@ func (c *Cutter) query() string {
 			JOIN event_edges ed ON ed.prev_event_id = b.event_id
 			JOIN events e ON e.event_id = ed.event_id
 			WHERE b.room_id = $1 AND NOT e.outlier AND e.topological_ordering >= cut.t) END,
-		EXISTS (SELECT 1 FROM partial_state_rooms p WHERE p.room_id = $1)
+		EXISTS (SELECT 1 FROM partial_state_rooms p WHERE p.room_id = $1),
+		(SELECT count(*) FROM pinned WHERE pinned.t < cut.t)
 	FROM goes LEFT JOIN cut ON TRUE`
 }
 
@@ -134,6 +147,7 @@ type found struct {
 	state          int64
 	newestGap      *int64 // ms, when the youngest event after a gap above the cut arrived
 	partial        bool
+	pinned         int64 // messages below the cut
 }
 
 // Take looks at one room now. The caller purges within freshness or takes the cut anew.
@@ -146,14 +160,18 @@ func (c *Cutter) Take(ctx context.Context, roomID string) (Verdict, error) {
 			return err
 		}
 		at = held.At
-		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), held.Redaction, held.Report, c.Now.UnixMilli()).
-			Scan(&f.reason, &f.depth, &f.hasExtremities, &f.eventID, &f.messages, &f.oldest, &f.state, &f.newestGap, &f.partial)
+		pinned, err := c.pinned(ctx, roomID)
+		if err != nil {
+			return fmt.Errorf("read what is pinned: %w", err)
+		}
+		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), held.Redaction, held.Report, c.Now.UnixMilli(), pinned).
+			Scan(&f.reason, &f.depth, &f.hasExtremities, &f.eventID, &f.messages, &f.oldest, &f.state, &f.newestGap, &f.partial, &f.pinned)
 	}, postgres.Again)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("decide where to cut %s: %w", roomID, err)
 	}
 	cut := item.Cut{
-		RoomID: roomID, Depth: f.depth, EventID: f.eventID, HeldBy: f.reason, Messages: f.messages, TakenAt: at,
+		RoomID: roomID, Depth: f.depth, EventID: f.eventID, HeldBy: f.reason, Messages: f.messages, Pinned: f.pinned, TakenAt: at,
 	}
 	if reason := c.keeps(f); reason != "" {
 		return Verdict{Cut: cut, Status: item.Kept, Reason: reason}, nil

@@ -37,6 +37,7 @@ func TestCutOfAnyRoom(t *testing.T) {
 
 	rapid.Check(t, func(rt *rapid.T) {
 		shape := anyRoom(rt, w)
+		w.losePinned = rapid.Bool().Draw(rt, "without --keep-pinned")
 		tx, err := conn.Begin(ctx)
 		if err != nil {
 			rt.Fatal(err)
@@ -47,7 +48,7 @@ func TestCutOfAnyRoom(t *testing.T) {
 		}
 		cutter := func() *Cutter {
 			return &Cutter{
-				DB: tx, CutOff: w.cutOff, Now: now, GapGrace: 72 * time.Hour, SlidingSync: true,
+				DB: tx, CutOff: w.cutOff, Now: now, GapGrace: 72 * time.Hour, SlidingSync: true, KeepPinned: !w.losePinned,
 				Holds: &Holds{DB: tx, ReportsSince: now.Add(-14 * day)},
 			}
 		}
@@ -57,6 +58,9 @@ func TestCutOfAnyRoom(t *testing.T) {
 		}
 		if want := shape.cut(w); v.Cut.Depth != want {
 			rt.Fatalf("cut at %d (%s), want %d", v.Cut.Depth, v.Cut.HeldBy, want)
+		}
+		if want := shape.pinnedBelow(v.Cut.Depth); v.Cut.Pinned != want {
+			rt.Fatalf("%d pinned messages below the cut at %d, want %d", v.Cut.Pinned, v.Cut.Depth, want)
 		}
 		if v.Status != item.Done {
 			shape.mayBeKept(rt, w, v)
@@ -97,6 +101,7 @@ type anyEvent struct {
 	censored       bool
 	reported       *int64 // ms
 	gap            bool   // one of its previous events is missing
+	pinned         bool
 }
 
 type shape []anyEvent
@@ -137,6 +142,7 @@ func anyRoom(rt *rapid.T, w *world) shape {
 			e.redacts = room[rapid.IntRange(0, i-1).Draw(rt, "target")].id
 			e.censored = some.Draw(rt, "censored") < 3
 		}
+		e.pinned = some.Draw(rt, "pinned") < 1
 		if usual && some.Draw(rt, "reported") < 1 {
 			e.reported = ms("report")
 		}
@@ -152,7 +158,7 @@ func (s shape) cut(w *world) int64 {
 	var limits []int64
 	var top int64
 	for _, e := range s {
-		if e.judged().young(w.cutOff) || e.extremity && e.state || e.newest && !e.state || e.holdsRedaction(s) || e.holdsReport(w) {
+		if e.judged().young(w.cutOff) || e.extremity && e.state || e.newest && !e.state || e.holdsRedaction(s) || e.holdsReport(w) || !w.losePinned && e.shownPinned() {
 			limits = append(limits, e.depth)
 		}
 		if e.extremity {
@@ -183,6 +189,18 @@ func (e anyEvent) holdsReport(w *world) bool {
 	return e.reported != nil && *e.reported >= w.now.Add(-14*day).UnixMilli() && !e.state
 }
 
+// shownPinned says that clients show it among the pinned messages, and that a purge could take it away.
+func (e anyEvent) shownPinned() bool { return e.pinned && !e.state && !e.outlier && !e.rejected }
+
+func (s shape) pinnedBelow(depth int64) (n int64) {
+	for _, e := range s {
+		if e.shownPinned() && e.depth < depth {
+			n++
+		}
+	}
+	return n
+}
+
 // mayBeKept checks the reason why a room is not purged.
 func (s shape) mayBeKept(rt *rapid.T, w *world, v Verdict) {
 	cut := s.cut(w)
@@ -197,6 +215,7 @@ func (s shape) mayBeKept(rt *rapid.T, w *world, v Verdict) {
 		item.NewestEvent:     held,
 		item.Redaction:       held,
 		item.Reported:        held,
+		item.Pinned:          held,
 	}[v.Reason]
 	if !known || !right() {
 		rt.Fatalf("kept for %q, cut at %d, %d messages below it", v.Reason, cut, v.Cut.Messages)
@@ -235,6 +254,9 @@ func (s shape) survived(ctx context.Context, rt *rapid.T, w *world, tx pgx.Tx) {
 		}
 		if e.holdsReport(w) && !has(e.id) {
 			rt.Fatalf("the report on %s cannot be read", e.id)
+		}
+		if !w.losePinned && e.shownPinned() && !has(e.id) {
+			rt.Fatalf("pinned %s has gone", e.id)
 		}
 	}
 	if tips == 0 {

@@ -189,6 +189,34 @@ func hazardsOfContent() []hazard {
 			},
 			safe: readable(http.StatusOK), damaged: readable(http.StatusNotFound),
 		},
+		hazardOfAPin(),
+	}
+}
+
+func hazardOfAPin() hazard {
+	readable := func(want int) func(*testing.T, *world, *room, synapse.PurgeState) {
+		return func(t *testing.T, w *world, r *room, _ synapse.PurgeState) {
+			_, err := w.server.As("alice").Event(t.Context(), r.id, r.noted)
+			wantStatus(t, err, want)
+		}
+	}
+	return hazard{
+		name: "pinned message", term: item.Pinned,
+		seed: func(t *testing.T, w *world, r *room) {
+			alice := w.server.As("alice")
+			_, err := alice.Send(t.Context(), r.id, "hello")
+			if err == nil {
+				r.noted, err = alice.Send(t.Context(), r.id, "rules of this room")
+			}
+			if err == nil {
+				pins := map[string]any{"pinned": []any{"$gone", r.noted, 3, r.noted}}
+				_, err = alice.SetState(t.Context(), r.id, "m.room.pinned_events", "", pins)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		safe: readable(http.StatusOK), damaged: readable(http.StatusNotFound),
 	}
 }
 

@@ -28,6 +28,7 @@ type rule struct {
 
 func rules() []rule {
 	all := append(rulesOfGaps(), rulesOfReports()...)
+	all = append(all, rulesOfPins()...)
 	all = append(all, rulesOfWorth()...)
 	return append(all, rulesOfShape()...)
 }
@@ -88,6 +89,62 @@ func rulesOfReports() []rule {
 			name: "report without the hold", plant: first(day), status: item.Done, reason: item.YoungEvent,
 			after:  readable(http.StatusNotFound),
 			change: func(c *Cutter) { c.Holds.ReportsSince = c.Now.Add(time.Hour) },
+		},
+	}
+}
+
+func rulesOfPins() []rule {
+	seed := func(t *testing.T, w *world, r *room) {
+		_, err := w.server.As("alice").SetState(t.Context(), r.id, "m.room.pinned_events", "", map[string]any{"pinned": []any{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pins := func(content func(r *room) string) func(context.Context, *sandbox.Plant, *room) error {
+		return func(ctx context.Context, p *sandbox.Plant, r *room) error {
+			return p.Exec(ctx, `UPDATE event_json SET json = $2 WHERE event_id = (SELECT event_id FROM current_state_events
+				WHERE room_id = $1 AND type = 'm.room.pinned_events' AND state_key = '')`, r.id, content(r))
+		}
+	}
+	first := func(r *room) string { return `{"content":{"pinned":["` + r.messages[0] + `"]}}` }
+	there := func(want bool) func(*testing.T, *world, *room) {
+		return func(t *testing.T, w *world, r *room) {
+			if got := w.has(t, r.messages[0]); got != want {
+				t.Errorf("the first message is there: %t, want %t", got, want)
+			}
+		}
+	}
+	other := "" // an old message of another room
+	return []rule{
+		{name: "first message pinned", seed: seed, plant: pins(first), status: item.Kept, reason: item.Pinned, after: there(true)},
+		{
+			name: "first message pinned, which is not to count", seed: seed, plant: pins(first), status: item.Done, reason: item.YoungEvent,
+			change: func(c *Cutter) { c.KeepPinned = false }, after: there(false),
+		},
+		{
+			name: "garbage pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
+			plant: pins(func(r *room) string {
+				other = r.messages[0]
+				return `{"content":{"pinned":{"\u0000":["` + other + `"]}}}`
+			}),
+		},
+		{
+			name: "message of another room pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
+			plant: pins(func(*room) string { return `{"content":{"pinned":["` + other + `","\u0000$","$\ud800"]}}` }),
+		},
+		{
+			name: "state event pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
+			plant: func(ctx context.Context, p *sandbox.Plant, r *room) error {
+				return p.Exec(ctx, `UPDATE event_json SET json = '{"content":{"pinned":["' || (SELECT event_id FROM current_state_events
+					WHERE room_id = $1 AND type = 'm.room.create') || '"]}}' WHERE event_id = (SELECT event_id FROM current_state_events
+					WHERE room_id = $1 AND type = 'm.room.pinned_events' AND state_key = '')`, r.id)
+			},
+		},
+		{
+			name: "pinned by an event that is too large to be one", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
+			plant: pins(func(r *room) string {
+				return `{"content":{"pinned":["` + r.messages[0] + `"]},"x":"` + strings.Repeat("x", 300_000) + `"}`
+			}),
 		},
 	}
 }

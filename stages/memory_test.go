@@ -264,7 +264,10 @@ func (r *memRows) Scan(to ...any) error {
 	return nil
 }
 
-func (d *memDB) QueryRow(ctx context.Context, _ string, args ...any) pgx.Row {
+func (d *memDB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if sql == pinnedEvents {
+		return memRow{err: pgx.ErrNoRows}
+	}
 	if d.slow > 0 {
 		if err := sleep(ctx, d.slow); err != nil {
 			return memRow{err: err}
@@ -298,7 +301,7 @@ func (r memRow) Scan(to ...any) error {
 	f := r.found
 	*to[0].(*item.Reason), *to[1].(*int64), *to[2].(*bool), *to[3].(*string) = f.reason, f.depth, f.hasExtremities, f.eventID
 	*to[4].(*int64), *to[5].(*int64), *to[6].(*int64), *to[7].(**int64) = f.messages, f.oldest, f.state, f.newestGap
-	*to[8].(*bool) = f.partial
+	*to[8].(*bool), *to[9].(*int64) = f.partial, f.pinned
 	return nil
 }
 

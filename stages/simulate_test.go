@@ -2,7 +2,9 @@ package stages
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -43,7 +45,26 @@ func (s shape) write(ctx context.Context, tx pgx.Tx) error {
 			b.Queue(`INSERT INTO event_backward_extremities (event_id, room_id) VALUES ($1, $2)`, "$missing"+e.id, anyID)
 		}
 	}
+	pins := map[string]any{"content": map[string]any{"pinned": s.pins()}}
+	event, err := json.Marshal(pins)
+	if err != nil {
+		return err
+	}
+	b.Queue(`INSERT INTO event_json (event_id, room_id, internal_metadata, json, format_version) VALUES ('$pins:property', $1, '{}', $2, 3)`,
+		anyID, string(event))
+	b.Queue(`INSERT INTO current_state_events (event_id, room_id, type, state_key) VALUES ('$pins:property', $1, 'm.room.pinned_events', '')`, anyID)
 	return tx.SendBatch(ctx, b).Close()
+}
+
+// pins are entries of a list of pinned events, with what does not belong there.
+func (s shape) pins() []any {
+	pins := []any{7, nil, "", "$unknown:property", []any{"$nested:property"}, "$" + strings.Repeat("x", 300), "$nul\x00"}
+	for _, e := range s {
+		if e.pinned {
+			pins = append(pins, e.id, e.id)
+		}
+	}
+	return pins
 }
 
 // simulate does what _purge_history_txn of Synapse does to the tables that the tests look at (storage/databases/main/

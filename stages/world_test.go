@@ -26,6 +26,8 @@ type world struct {
 	db          *pgxpool.Pool
 	api         *synapse.Client
 	now, cutOff time.Time
+	// losePinned is a run without --keep-pinned.
+	losePinned bool
 }
 
 type given string
@@ -50,7 +52,7 @@ func newWorld(t *testing.T) *world {
 // cutter is the one of a run with the defaults, but for the terms left out.
 func (w *world) cutter(without ...item.Reason) *Cutter {
 	return &Cutter{
-		DB: w.db, CutOff: w.cutOff, Now: w.now, GapGrace: 72 * time.Hour, SlidingSync: true, without: without,
+		DB: w.db, CutOff: w.cutOff, Now: w.now, GapGrace: 72 * time.Hour, SlidingSync: true, KeepPinned: !w.losePinned, without: without,
 		Holds: &Holds{DB: w.db, ReportsSince: w.now.Add(-14 * day)},
 	}
 }
