@@ -70,7 +70,7 @@ func (r *reader) readAges(cfg *Config, bare bool) {
 		r.problem("--delta", "", "nothing says how old must be what is deleted by "+joinFlows(without),
 			"--delta AGE (or SYNUPKEEP_DELTA), --before TIME, or the delta of each flow ("+deltaFlags(without)+")")
 	}
-	for _, problem := range cfg.ageProblems(r.in.Now) {
+	for _, problem := range cfg.ageProblems(time.Time{}) {
 		r.problem(problem.Flag, problem.Value, problem.Problem, problem.Accepted)
 	}
 	r.warnOfYoung(cfg)
@@ -142,9 +142,11 @@ func deltaFlags(flows []item.Flow) string {
 }
 
 // CheckAges says whether the cut-off of every flow is one that may be, for a run that begins at now. Call it with the
-// database's clock before the first delete: the local one, which Parse uses, may be wrong. The error is of type Errors.
+// database's clock before the first delete. The error is of type Errors.
 func (c *Config) CheckAges(now time.Time) error { return c.ageProblems(now).orNil() }
 
+// ageProblems takes the zero time for an unknown one, and then finds what is wrong whatever the time is: Parse has only
+// the local clock, and a run must not fail by that.
 func (c *Config) ageProblems(now time.Time) Errors {
 	var problems Errors
 	for _, flow := range c.Flows {
@@ -156,14 +158,14 @@ func (c *Config) ageProblems(now time.Time) Errors {
 		if flow == item.History {
 			youngest, accepted = youngestHistory, "for history at least 1d"
 		}
-		cutOff, problem := age.CutOff(now), ""
+		unknown, cutOff, problem := now.IsZero(), age.CutOff(now), ""
 		switch {
-		case cutOff.After(now):
-			problem = "lies in the future"
-		case cutOff.Before(oldest()):
-			problem = "reaches back before 2014, when Matrix began"
-		case cutOff.After(now.Add(-youngest)):
+		case age.Before.IsZero() && age.Delta < youngest, !unknown && cutOff.After(now.Add(-youngest)) && !cutOff.After(now):
 			problem = "is too young"
+		case !unknown && cutOff.After(now):
+			problem = "lies in the future"
+		case cutOff.Before(oldest()) && !(unknown && age.Before.IsZero()):
+			problem = "reaches back before 2014, when Matrix began"
 		default:
 			continue
 		}

@@ -140,11 +140,8 @@ func TestAgesThatAreRefused(t *testing.T) {
 		{nil, "-d 3599 --only previews", []string{"--delta"}, "too young for previews"},
 		{nil, "-d 0", []string{"--delta", "--delta", "--delta", "--delta"}, "at least 1h"},
 		{nil, "-d 30m", []string{"--delta"}, "minutes or months"},
-		{nil, "-d 15y --only history", []string{"--delta"}, "before 2014"},
 		{nil, "--before 2013-12-31 --only history", []string{"--before"}, "before 2014"},
 		{nil, "--before 0001-01-01 --only history", []string{"--before"}, "not a time"},
-		{nil, "--before 2026-11-21T05:00:00Z --only history", []string{"--before"}, "too young"},
-		{nil, "--before 2027-01-01 --only history", []string{"--before"}, "future"},
 		{nil, "--before 2026-02-30 --only history", []string{"--before"}, "not a time"},
 		{nil, "--before 20260130 --only history", []string{"--before"}, "not a time"},
 		{nil, "-d 30d --before 2026-01-31", []string{"--before"}, "--delta for history"},
@@ -156,6 +153,35 @@ func TestAgesThatAreRefused(t *testing.T) {
 		problems := wantErrors(t, withToken(test.env...), strings.Fields(test.args), test.flags...)
 		if !strings.Contains(problems, test.says) {
 			t.Errorf("%s: %q does not say %q", test.args, problems, test.says)
+		}
+	}
+}
+
+func TestAgesThatTheDatabasesClockRefuses(t *testing.T) {
+	for args, says := range map[string]string{
+		"-d 15y --only history":                         "before 2014",
+		"--before 2026-11-21T05:00:00Z --only history":  "too young for history",
+		"--before 2026-11-22T03:00:01Z --only previews": "too young for previews",
+		"--before 2027-01-01 --only history":            "future",
+	} {
+		cfg := mustParse(t, withToken(), strings.Fields(args)...)
+		if err := cfg.CheckAges(testNow()); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v does not say %q", args, err, says)
+		}
+	}
+}
+
+// TestTheLocalClockRefusesNothing: a machine that thinks it is 1970, or 2100, runs as any other.
+func TestTheLocalClockRefusesNothing(t *testing.T) {
+	for _, args := range []string{"-d 30d", "--before 2026-01-31", ""} {
+		want := mustParse(t, withToken(), strings.Fields(args)...)
+		for _, local := range []time.Time{{}, time.Unix(0, 0), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 31, 1, 0, 0, 0, time.UTC)} {
+			in := input(withToken(), strings.Fields(args)...)
+			in.Now = local
+			cfg, _, err := Parse(in)
+			if err != nil || fmt.Sprint(cfg.Ages) != fmt.Sprint(want.Ages) {
+				t.Errorf("%q at %v: %v", args, local, err)
+			}
 		}
 	}
 }

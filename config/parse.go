@@ -25,7 +25,7 @@ type Input struct {
 	Args []string
 	// LookupEnv reads a variable, as os.LookupEnv does.
 	LookupEnv func(string) (string, bool)
-	// Now is the local clock; ages are checked against the database's again, see CheckAges.
+	// Now is the local clock. It decides of warnings only: what an age means is a matter of the database's, see CheckAges.
 	Now time.Time
 	// Stdout takes what help and version print.
 	Stdout io.Writer

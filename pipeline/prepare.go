@@ -44,7 +44,7 @@ func (r *run) openDatabase(ctx context.Context) (err error) {
 	if r.db, err = postgres.Open(ctx, r.cfg.Postgres.Reveal()); err != nil {
 		return failed("open the database", err, databaseHint(err))
 	}
-	if r.now, err = r.db.Now(ctx); err != nil {
+	if err := r.readClock(ctx); err != nil {
 		return failed("open the database", err, databaseHint(err))
 	}
 	if err := r.cfg.CheckAges(r.now); err != nil {

@@ -59,7 +59,8 @@ type run struct {
 	// abandoned says that something did not end after a hard stop, and may still be at work.
 	abandoned bool
 
-	now           time.Time // the database's clock at the begin
+	localClock    func() time.Time // compared with the database's, and used for nothing that decides
+	now           time.Time        // the database's clock at the begin
 	cutOffs       map[item.Flow]time.Time
 	features      synapse.Features
 	version       synapse.Version
@@ -85,6 +86,7 @@ func newRun(cfg *config.Config, log *logging.Logger) *run {
 	return &run{
 		cfg: cfg, log: log, tally: tally, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
+		localClock: time.Now,
 	}
 }
 

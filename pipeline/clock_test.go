@@ -1,0 +1,69 @@
+package pipeline
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/logging"
+)
+
+func TestClockIsComparedWithHalfTheWayTolerated(t *testing.T) {
+	database := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		before, after time.Duration // local, as they are off the database's
+		says          string
+	}{
+		{0, 0, ""},
+		{time.Minute, time.Minute, ""},
+		{-time.Minute, -time.Minute, ""},
+		{61 * time.Second, 61 * time.Second, "1m1s ahead of"},
+		{-61 * time.Second, -61 * time.Second, "1m1s behind"},
+		{-10 * time.Minute, 10 * time.Minute, ""},              // a slow answer
+		{55 * time.Second, 75 * time.Second, ""},               // 65 s off, 10 s of them on the way
+		{80 * time.Second, 90 * time.Second, "1m25s ahead of"}, // more than the way can have taken
+		{-3 * time.Hour, -3*time.Hour + 2*time.Second, "2h59m59s behind"},
+		{50 * 365 * 24 * time.Hour, 50 * 365 * 24 * time.Hour, "438000h0m0s ahead of"},
+	} {
+		got := clockWarning(database.Add(test.before), database, database.Add(test.after))
+		if test.says == "" && got != "" || !strings.Contains(got, test.says) {
+			t.Errorf("%v, %v: %q, want %q", test.before, test.after, got, test.says)
+		}
+	}
+}
+
+// TestAClockThatIsWrongIsOnlyAWarning runs on a machine whose clock is off: the same media goes and stays.
+func TestAClockThatIsWrongIsOnlyAWarning(t *testing.T) {
+	for name, test := range map[string]struct {
+		off  time.Duration
+		says string
+	}{
+		"right":                {0, ""},
+		"half a minute off":    {30 * time.Second, ""},
+		"a year ahead":         {365 * day, "8760h0m0s ahead of the database's"},
+		"forty days behind":    {-40 * day, "960h0m0s behind the database's"},
+		"as good as no clock":  {-56 * 365 * day, " behind the database's"},
+		"more than the cutoff": {31 * day, "744h0m0s ahead of the database's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := emptied(t)
+			old, young := upload(t, s, "clock", 31*day), upload(t, s, "clock", 29*day)
+			var out, log bytes.Buffer
+			r := newRun(settings(s, item.LocalMedia), logging.New(&log, logging.LevelTrace, logging.Text))
+			r.localClock = func() time.Time { return time.Now().Add(test.off) }
+			if causes := r.all(t.Context(), t.Context(), &out); len(causes) > 0 {
+				t.Errorf("%v\n%s", causes, log.String())
+			}
+			left := selectAll[string](t, s, `SELECT media_id FROM local_media_repository`)
+			if len(left) != 1 || left[0] != idOf(young) {
+				t.Errorf("%q are left of %s (old) and %s (young)", left, idOf(old), idOf(young))
+			}
+			if warned := strings.Contains(log.String(), "the clock of this machine"); warned != (test.says != "") ||
+				!strings.Contains(log.String(), test.says) {
+				t.Errorf("want a warning of %q:\n%s", test.says, log.String())
+			}
+		})
+	}
+}
