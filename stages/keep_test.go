@@ -106,7 +106,8 @@ func rulesOfPins() []rule {
 				WHERE room_id = $1 AND type = 'm.room.pinned_events' AND state_key = '')`, r.id, content(r))
 		}
 	}
-	first := func(r *room) string { return `{"content":{"pinned":["` + r.messages[0] + `"]}}` }
+	list := func(ids ...string) string { return `{"content":{"pinned":["` + strings.Join(ids, `","`) + `"]}}` }
+	first := func(r *room) string { return list(r.messages[0]) }
 	there := func(want bool) func(*testing.T, *world, *room) {
 		return func(t *testing.T, w *world, r *room) {
 			if got := w.has(t, r.messages[0]); got != want {
@@ -114,23 +115,33 @@ func rulesOfPins() []rule {
 			}
 		}
 	}
-	other := "" // an old message of another room
+	other := "" // an old message of another room that stays
 	return []rule{
-		{name: "first message pinned", seed: seed, plant: pins(first), status: item.Kept, reason: item.Pinned, after: there(true)},
+		{
+			name: "first message pinned", seed: seed, status: item.Kept, reason: item.Pinned, after: there(true),
+			plant: pins(func(r *room) string { other = r.messages[0]; return first(r) }),
+		},
 		{
 			name: "first message pinned, which is not to count", seed: seed, plant: pins(first), status: item.Done, reason: item.YoungEvent,
 			change: func(c *Cutter) { c.KeepPinned = false }, after: there(false),
 		},
 		{
 			name: "garbage pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
-			plant: pins(func(r *room) string {
-				other = r.messages[0]
-				return `{"content":{"pinned":{"\u0000":["` + other + `"]}}}`
-			}),
+			plant: pins(func(r *room) string { return `{"content":{"pinned":{"\u0000":["` + r.messages[0] + `"]}}}` }),
 		},
 		{
 			name: "message of another room pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
-			plant: pins(func(*room) string { return `{"content":{"pinned":["` + other + `","\u0000$","$\ud800"]}}` }),
+			plant: pins(func(*room) string { return list(other, `$\u0000`, `$\ud800`) }),
+		},
+		{
+			// No client ever saw it.
+			name: "rejected message pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
+			plant: func(ctx context.Context, p *sandbox.Plant, r *room) error {
+				if err := p.Exec(ctx, `INSERT INTO rejections (event_id, reason, last_check) VALUES ($1, 'auth_error', '0')`, r.messages[0]); err != nil {
+					return err
+				}
+				return pins(first)(ctx, p, r)
+			},
 		},
 		{
 			name: "state event pinned", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
@@ -143,7 +154,7 @@ func rulesOfPins() []rule {
 		{
 			name: "pinned by an event that is too large to be one", seed: seed, status: item.Done, reason: item.YoungEvent, after: there(false),
 			plant: pins(func(r *room) string {
-				return `{"content":{"pinned":["` + r.messages[0] + `"]},"x":"` + strings.Repeat("x", 300_000) + `"}`
+				return list(r.messages[0], strings.Repeat("x", 300_000))
 			}),
 		},
 	}
