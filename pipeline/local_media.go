@@ -21,10 +21,7 @@ func (r *run) localMedia(ctx context.Context) error {
 	}
 	p := flow.New(ctx, r.feed)
 	s := r.mediaStages(p, item.LocalMedia)
-	s.protect.Shown = shown
-	s.protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
-	s.protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
-	s.protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
+	r.keepShown(s.protect, shown)
 	rows := stages.NewDeleteLocal(s.rows, r.cutOffs[item.LocalMedia], nil)
 
 	old := flow.From(p, gently(p, sources.LocalMedia{
@@ -36,6 +33,15 @@ func (r *run) localMedia(ctx context.Context) error {
 	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
 
 	return r.wait(p)
+}
+
+// keepShown tells a stage what stays although it is old.
+func (r *run) keepShown(protect *stages.Protect, shown *stages.Shown) *stages.Protect {
+	protect.Shown = shown
+	protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
+	protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
+	protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
+	return protect
 }
 
 // shown reads what must stay although it is old, and the position up to which that is known. Without the whole of it no

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -74,12 +75,16 @@ func protecting(protect *stages.Protect) func(context.Context, item.Media, func(
 }
 
 // gently lets an error of the source stop the flow softly: rows that are gone must be followed by their files.
-func gently(p *flow.Pipeline, source flow.Source[item.Media]) flow.Source[item.Media] {
-	return func(ctx context.Context) iter.Seq2[item.Media, error] {
-		return func(yield func(item.Media, error) bool) {
+func gently[T any](p *flow.Pipeline, source flow.Source[T]) flow.Source[T] {
+	return func(ctx context.Context) iter.Seq2[T, error] {
+		return func(yield func(T, error) bool) {
 			for m, err := range source(ctx) {
 				if err != nil {
-					p.StopFeeding(failed("read which media is past the cut-off", err, databaseHint(err)))
+					var known *item.RunError
+					if !errors.As(err, &known) {
+						err = failed("read which media is past the cut-off", err, databaseHint(err))
+					}
+					p.StopFeeding(err)
 					return
 				}
 				if !yield(m, nil) {

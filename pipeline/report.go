@@ -56,6 +56,7 @@ func (r *run) summary(started time.Time, err error) sinks.Summary {
 		s.ServerName, s.ServerVersion = r.serverName, r.serverVersion
 		s.Warnings = append(s.Warnings, r.warnings...)
 	}
+	s.Warnings = append(s.Warnings, r.media.warnings()...)
 	s.AddError(err)
 	s.AddError(causeOf(r.feed))
 	for _, f := range s.Flows {

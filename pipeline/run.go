@@ -43,6 +43,7 @@ type run struct {
 	lock  *postgres.Lock
 	api   *synapse.Client
 	store *mediastore.Store
+	media *mediaAPI
 
 	journal    *journal.Journal
 	unfinished []journal.Batch
@@ -86,7 +87,7 @@ func newRun(cfg *config.Config, log *logging.Logger) *run {
 	return &run{
 		cfg: cfg, log: log, tally: tally, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
-		localClock: time.Now,
+		localClock: time.Now, media: newMediaAPI(),
 	}
 }
 
@@ -175,12 +176,19 @@ func (r *run) flow(ctx context.Context, f item.Flow) error {
 }
 
 func (r *run) wiring(f item.Flow) func(context.Context) error {
+	viaAPI := r.cfg.Media.Via == config.ViaAPI
 	switch f {
 	case item.History:
 		return r.history
 	case item.LocalMedia:
+		if viaAPI {
+			return r.localMediaAPI
+		}
 		return r.localMedia
 	case item.RemoteMedia:
+		if viaAPI {
+			return r.remoteMediaAPI
+		}
 		return r.remoteMedia
 	case item.Previews:
 		return r.previews

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/internal/mediastore"
@@ -20,6 +21,9 @@ func (r *run) openStore(ctx context.Context) (err error) {
 	media := slices.DeleteFunc(slices.Clone(r.cfg.Flows), func(f item.Flow) bool { return f == item.History })
 	if len(media) == 0 {
 		return nil
+	}
+	if r.cfg.Media.Via == config.ViaAPI {
+		return r.checkMediaAPI(ctx)
 	}
 	const doing = "look at the media store"
 	if r.store, err = mediastore.Open(r.cfg.MediaStore); err != nil {

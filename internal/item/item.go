@@ -61,6 +61,8 @@ type Media struct {
 	Type   string
 	// Bytes is media_length as the database has it.
 	Bytes int64
+	// LastAccess is last_access_ts, in ms, where a flow goes by its order; 0 elsewhere.
+	LastAccess int64
 	// ShownByEvent says that a kept event shows it, and that this is not to keep it.
 	ShownByEvent bool
 	// Keep is what the row itself says against deleting it; "" when nothing does.

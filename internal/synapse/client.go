@@ -31,11 +31,9 @@ type Client struct {
 	renew sync.Mutex
 }
 
-// callTimeout bounds one call. Every call that we make is answered from the database in milliseconds; a server that
-// needs longer is in trouble.
+// callTimeout bounds one call. Every call but those of the media API is answered from the database in milliseconds; a
+// server that needs longer is in trouble.
 const callTimeout = 30 * time.Second
-
-var errNoAnswer = fmt.Errorf("no answer within %v", callTimeout)
 
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
@@ -163,8 +161,12 @@ func (c *Client) foreign(method, path string) error {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	return c.callWithin(ctx, callTimeout, method, path, body, answer)
+}
+
+func (c *Client) callWithin(ctx context.Context, timeout time.Duration, method, path string, body, answer any) error {
 	used := c.token.Token()
-	err := c.once(ctx, used, method, path, body, answer)
+	err := c.once(ctx, timeout, used, method, path, body, answer)
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized || refused.Code != "M_UNKNOWN_TOKEN" {
 		return err
@@ -172,7 +174,7 @@ func (c *Client) call(ctx context.Context, method, path string, body, answer any
 	if !c.renewed(used) {
 		return err
 	}
-	return c.once(ctx, c.token.Token(), method, path, body, answer)
+	return c.once(ctx, timeout, c.token.Token(), method, path, body, answer)
 }
 
 // renewed sees to it that of several calls that were refused the same token only one renews it.
@@ -182,8 +184,8 @@ func (c *Client) renewed(used string) bool {
 	return c.token.Token() != used || c.token.Renew()
 }
 
-func (c *Client) once(ctx context.Context, token, method, path string, body, answer any) error {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+func (c *Client) once(ctx context.Context, timeout time.Duration, token, method, path string, body, answer any) error {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var content io.Reader
 	if body != nil {
@@ -202,7 +204,7 @@ func (c *Client) once(ctx context.Context, token, method, path string, body, ans
 	status, header, text, err := c.exchange(req)
 	switch {
 	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
-		return &TransportError{Method: method, URL: c.shown + path, Err: errNoAnswer}
+		return &TransportError{Method: method, URL: c.shown + path, Err: fmt.Errorf("no answer within %v", timeout)}
 	case err != nil:
 		return &TransportError{Method: method, URL: c.shown + path, Err: unwrapURL(err)}
 	case status != http.StatusOK:
