@@ -22,12 +22,6 @@ type Avatars struct {
 	Retry      retry.Policy
 }
 
-// Position is how far the server's changes were read. Changes after it are new.
-type Position struct {
-	// Events is the highest stream ordering of an event.
-	Events int64
-}
-
 // Here returns the position now. It is taken before anything is read, so that nothing falls between. Several writers take
 // stream orderings and commit in their own order: what arrived in the last minutes counts as new, since an event below it
 // may yet appear.
@@ -146,37 +140,6 @@ func (q avatarQuery) uris(text string) (found []string) {
 	return found
 }
 
-// arrivalSlack is how much earlier than the cut-off the search for the first event after it ends: several writers give
-// stream orderings out of order of arrival.
-const arrivalSlack = 24 * time.Hour
-
-// firstAfterCutOff returns a stream ordering at or before that of the first event which arrived after the cut-off, by
-// bisection: there is no index on received_ts.
 func (a Avatars) firstAfterCutOff(ctx context.Context) (int64, error) {
-	at, err := a.Here(ctx)
-	if err != nil {
-		return 0, err
-	}
-	bound := a.CutOff.Add(-arrivalSlack).UnixMilli()
-	low, high := int64(0), at.Events+1 // everything below low arrived before, everything from high on after
-	for low < high {
-		middle := low + (high-low)/2
-		var stream, arrived int64
-		_, err := a.Retry.Do(ctx, func() error {
-			return a.DB.QueryRow(ctx, `
-				SELECT COALESCE(max(stream_ordering), $2), COALESCE(max(COALESCE(received_ts, origin_server_ts, $3)), $3) FROM (
-					SELECT stream_ordering, received_ts, origin_server_ts FROM events
-					WHERE stream_ordering >= $1 ORDER BY stream_ordering LIMIT 1
-				) e`, middle, high, bound).Scan(&stream, &arrived)
-		}, postgres.Again)
-		if err != nil {
-			return 0, fmt.Errorf("find the first event after the cut-off: %w", err)
-		}
-		if arrived >= bound {
-			high = middle
-		} else {
-			low = stream + 1
-		}
-	}
-	return low, nil
+	return firstAfterCutOff(ctx, a.DB, a.Retry, a.CutOff)
 }

@@ -59,6 +59,30 @@ func (s LocalMedia) Each(ctx context.Context) iter.Seq2[item.Media, error] {
 	}
 }
 
+// anyLocal looks at the oldest rows of each user, who is found by hopping along users_have_local_media.
+const anyLocal = `
+	WITH RECURSIVE users AS (
+		(SELECT user_id FROM local_media_repository WHERE user_id IS NOT NULL ORDER BY user_id LIMIT 1)
+		UNION ALL
+		SELECT (SELECT m.user_id FROM local_media_repository m WHERE m.user_id > u.user_id ORDER BY m.user_id LIMIT 1)
+		FROM users u WHERE u.user_id IS NOT NULL
+	)
+	SELECT EXISTS (SELECT FROM users u WHERE EXISTS (SELECT FROM local_media_repository m
+			WHERE m.user_id = u.user_id AND m.created_ts < $1 AND m.url_cache IS NULL AND m.media_id IS NOT NULL OFFSET 0))
+		OR EXISTS (SELECT FROM local_media_repository m
+			WHERE m.user_id IS NULL AND m.created_ts < $1 AND m.url_cache IS NULL AND m.media_id IS NOT NULL)`
+
+// Any says whether there is any such row, without reading those that are younger.
+func (s LocalMedia) Any(ctx context.Context) (found bool, err error) {
+	_, err = s.Retry.Do(ctx, func() error {
+		return s.DB.QueryRow(ctx, anyLocal, s.CutOff.UnixMilli()).Scan(&found)
+	}, postgres.Again)
+	if err != nil {
+		return false, fmt.Errorf("look for local media past the cut-off: %w", err)
+	}
+	return found, nil
+}
+
 func (s LocalMedia) each(ctx context.Context, query string, yield func(item.Media, error) bool) bool {
 	at := position{created: -1 << 62}
 	for {

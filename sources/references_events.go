@@ -1,0 +1,242 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/references"
+)
+
+// Events never change, except that what was redacted loses its content later on. So what an event names is remembered
+// with its place in the stream. What becomes of the event is looked up each time: whether it is still there, is an outlier
+// by now, is current state.
+
+// page is how many events are looked up at once.
+const page = 1000
+
+// stretch is how many places of the stream are read at once.
+const stretch = 10_000
+
+// naming is an event that names local media.
+type naming struct {
+	id         string // either the event's id
+	stream     int64  // or, for one that was remembered, its place
+	remembered bool
+	hashes     []uint64
+}
+
+// events reads what events name.
+func (r References) events(ctx context.Context, f func(uint64, item.Reason)) error {
+	to, err := r.reach(ctx)
+	if err != nil {
+		return err
+	}
+	use := &usage{References: r, reach: to, f: f}
+	defer r.tick(&use.events)()
+	old, why := r.recall(ctx, &use.reach)
+	if old != nil {
+		err := use.remembered(ctx, old)
+		old.Close()
+		var bad *unbelievableError
+		if !errors.As(err, &bad) {
+			return err
+		}
+		why = bad
+	}
+	if why != nil && !errors.Is(why, references.ErrNothing) {
+		r.say("what the events name is read anew: %v", why)
+	}
+	return use.everything(ctx)
+}
+
+// tick says each minute that the reading goes on, until the function it returns is called.
+func (r References) tick(events *atomic.Int64) (stop func()) {
+	if r.Say == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	started := time.Now()
+	go func() {
+		defer close(ended)
+		each := time.NewTicker(time.Minute)
+		defer each.Stop()
+		for {
+			select {
+			case <-each.C:
+				r.say("reading which local media is still shown: %d events name some, after %v",
+					events.Load(), time.Since(started).Round(time.Second))
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// usage is one reading of the events.
+type usage struct {
+	References
+	reach  reach
+	f      func(uint64, item.Reason)
+	notes  notes
+	events atomic.Int64 // found so far
+}
+
+// everything reads every event. One statement, so that no row can move from where it was not looked for yet to where it
+// was; by the JSON first, because a join with millions of events would cost more than the few that name media do.
+func (u *usage) everything(ctx context.Context) error {
+	_, err := u.Retry.Do(ctx, func() error {
+		u.notes.begin(u.References, u.reach.Head)
+		return u.stream(ctx)
+	}, postgres.Again)
+	if err != nil {
+		u.notes.drop()
+		return fmt.Errorf("read which local media events name: %w", err)
+	}
+	u.notes.end()
+	return nil
+}
+
+func (u *usage) stream(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // before the rollback it would only be waited for that the rest of the rows is read
+	tx, err := u.DB.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+		_ = tx.Rollback(ctx) // it has changed nothing
+	}()
+	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `SELECT event_id, json FROM event_json WHERE position($1 in json) > 0`, needle(u.ServerName))
+	if err != nil {
+		return err
+	}
+	return u.eachPage(ctx, rows)
+}
+
+// eachPage looks up the events of rows of ids and JSON, while they come.
+func (u *usage) eachPage(ctx context.Context, rows pgx.Rows) error {
+	found := make([]naming, 0, page)
+	var id, json string
+	_, err := pgx.ForEachRow(rows, []any{&id, &json}, func() error {
+		hashes := named(json, u.ServerName)
+		if len(hashes) == 0 {
+			return nil
+		}
+		found = append(found, naming{id: id, hashes: hashes})
+		if len(found) < page {
+			return nil
+		}
+		err := u.lookUp(ctx, found)
+		found = found[:0]
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return u.lookUp(ctx, found)
+}
+
+// remembered uses what earlier runs have read, and reads the rest.
+func (u *usage) remembered(ctx context.Context, old *references.Reader) error {
+	u.notes.begin(u.References, u.reach.Head)
+	err := u.recalled(ctx, old)
+	from := old.Head()
+	if err == nil {
+		err = u.between(ctx, from.High, u.reach.top)
+	}
+	if err == nil {
+		err = u.between(ctx, u.reach.bottom-1, from.Low-1)
+	}
+	if err == nil {
+		err = u.query(ctx, `e.stream_ordering IS NULL`)
+	}
+	if err != nil {
+		u.notes.drop()
+		return fmt.Errorf("read which local media events name: %w", err)
+	}
+	u.notes.end()
+	return nil
+}
+
+func (u *usage) recalled(ctx context.Context, old *references.Reader) error {
+	found := make([]naming, 0, page)
+	for {
+		stream, hashes, err := old.Next()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return &unbelievableError{err}
+		}
+		if err == nil {
+			found = append(found, naming{stream: stream, remembered: true, hashes: append([]uint64(nil), hashes...)})
+		}
+		if len(found) == page || err != nil {
+			if err := u.lookUp(ctx, found); err != nil {
+				return err
+			}
+			found = found[:0]
+		}
+		if err != nil {
+			return nil //nolint:nilerr // it is the end of the memory
+		}
+	}
+}
+
+// between reads the events after one place in the stream and up to another.
+func (u *usage) between(ctx context.Context, after, upTo int64) error {
+	for ; after < upTo; after += stretch {
+		err := u.query(ctx, `e.stream_ordering > $2 AND e.stream_ordering <= $3`, after, min(after+stretch, upTo))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// query reads the events that a condition selects by an index.
+func (u *usage) query(ctx context.Context, where string, args ...any) error {
+	var found []naming
+	_, err := u.Retry.Do(ctx, func() error {
+		rows, err := u.DB.Query(ctx, `
+			SELECT e.event_id, j.json FROM events e JOIN event_json j ON j.event_id = e.event_id
+			WHERE e.type <> 'm.room.encrypted' AND position($1 in j.json) > 0 AND `+where,
+			append([]any{needle(u.ServerName)}, args...)...)
+		if err != nil {
+			return err
+		}
+		found = found[:0]
+		var id, json string
+		_, err = pgx.ForEachRow(rows, []any{&id, &json}, func() error {
+			found = append(found, naming{id: id, hashes: named(json, u.ServerName)})
+			return nil
+		})
+		return err
+	}, postgres.Again)
+	if err != nil {
+		return err
+	}
+	for len(found) > 0 {
+		n := min(page, len(found))
+		if err := u.lookUp(ctx, found[:n]); err != nil {
+			return err
+		}
+		found = found[n:]
+	}
+	return nil
+}

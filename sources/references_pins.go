@@ -1,0 +1,102 @@
+package sources
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
+)
+
+// pinned reads the events that rooms have pinned. A purge takes messages away all the same; state events stay.
+func (r References) pinned(ctx context.Context, f func(uint64, item.Reason)) error {
+	var pins []string
+	_, err := r.Retry.Do(ctx, func() (err error) {
+		pins, err = readPins(ctx, r.DB, `
+			SELECT j.json FROM current_state_events c JOIN event_json j ON j.event_id = c.event_id WHERE c.type = 'm.room.pinned_events'`)
+		return err
+	}, postgres.Again)
+	for len(pins) > 0 && err == nil {
+		n := min(page, len(pins))
+		_, err = r.Retry.Do(ctx, func() error { return r.namedBy(ctx, r.DB, item.Pinned, ids, f, pins[:n]) }, postgres.Again)
+		pins = pins[n:]
+	}
+	if err != nil {
+		return fmt.Errorf("read which local media pinned events name: %w", err)
+	}
+	return nil
+}
+
+// readPins returns the events that events of the type m.room.pinned_events name.
+func readPins(ctx context.Context, q postgres.Querier, sql string, args ...any) (pins []string, err error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	var text string
+	_, err = pgx.ForEachRow(rows, []any{&text}, func() error {
+		pins = append(pins, pinsOf(text)...)
+		return nil
+	})
+	return pins, err
+}
+
+// pinsOf takes the ids from the JSON of an event. For the fields of a struct, encoding/json takes "Pinned" for "pinned"
+// and gives up the rest of an object over one value of another type; so it is decoded into maps.
+func pinsOf(text string) (pins []string) {
+	var event map[string]any
+	_ = json.Unmarshal([]byte(text), &event) // after a number that is none to Go the rest is there all the same
+	content, _ := event["content"].(map[string]any)
+	list, _ := content["pinned"].([]any)
+	for _, pin := range list {
+		if id, ok := pin.(string); ok {
+			pins = append(pins, id)
+		}
+	}
+	return pins
+}
+
+// Which events namedBy reads.
+const (
+	ids     = `e.event_id = ANY ($2)`
+	reports = `e.event_id IN (SELECT event_id FROM event_reports WHERE received_ts >= $2)`
+	newer   = `e.event_id IN (SELECT event_id FROM event_reports WHERE id > $2)`
+)
+
+// reported reads the events that users have reported to the admin.
+func (r References) reported(ctx context.Context, f func(uint64, item.Reason)) error {
+	_, err := r.Retry.Do(ctx, func() error {
+		return r.namedBy(ctx, r.DB, item.Reported, reports, f, r.ReportsSince.UnixMilli())
+	}, postgres.Again)
+	if err != nil {
+		return fmt.Errorf("read which local media reported events name: %w", err)
+	}
+	return nil
+}
+
+// namedBy reads what some events name. A purge that is still to come takes those away that are no state.
+func (r References) namedBy(ctx context.Context, q postgres.Querier, why item.Reason, where string, f func(uint64, item.Reason), arg any) error {
+	rows, err := q.Query(ctx, `
+		SELECT j.json, e.room_id, COALESCE(e.topological_ordering, e.depth), EXISTS (SELECT FROM state_events s WHERE s.event_id = e.event_id)
+		FROM events e JOIN event_json j ON j.event_id = e.event_id
+		WHERE e.type <> 'm.room.encrypted' AND position($1 in j.json) > 0 AND `+where, needle(r.ServerName), arg)
+	if err != nil {
+		return err
+	}
+	var text, room string
+	var depth int64
+	var isState bool
+	_, err = pgx.ForEachRow(rows, []any{&text, &room, &depth, &isState}, func() error {
+		if !isState && r.Going != nil && r.Going(room, depth) {
+			return nil
+		}
+		for _, hash := range named(text, r.ServerName) {
+			f(hash, why)
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,156 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"synupkeep/internal/postgres"
+	"synupkeep/internal/references"
+)
+
+// reach is how far the events go, and how far of that will be remembered: several writers take stream orderings and
+// commit in their own order, so what arrived within the last hour is read once more by the next run. The hour is by the
+// server's clock, whatever that shows.
+type reach struct {
+	references.Head
+	top, bottom int64 // the highest and the lowest stream ordering
+}
+
+// within is how many of the newest events are looked through for the hour.
+const within = 50_000
+
+func (r References) reach(ctx context.Context) (to reach, err error) {
+	_, err = r.Retry.Do(ctx, func() error {
+		to, err = r.readReach(ctx)
+		return err
+	}, postgres.Again)
+	if err != nil {
+		return to, fmt.Errorf("read how far the events go: %w", err)
+	}
+	return to, nil
+}
+
+func (r References) readReach(ctx context.Context) (to reach, err error) {
+	err = r.DB.QueryRow(ctx, `
+		WITH newest AS (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT $1),
+		lowest AS (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering < 0 ORDER BY stream_ordering LIMIT $1),
+		hour AS (SELECT LEAST(extract(epoch FROM clock_timestamp()) * 1000, (SELECT max(received_ts) FROM newest)) - 3600000 AS ago)
+		SELECT COALESCE((SELECT min(stream_ordering) - 1 FROM newest, hour WHERE received_ts IS NULL OR received_ts > ago),
+				(SELECT max(stream_ordering) FROM newest), 0), COALESCE((SELECT max(stream_ordering) FROM newest), 0),
+			COALESCE((SELECT max(stream_ordering) + 1 FROM lowest, hour WHERE received_ts IS NULL OR received_ts > ago),
+				(SELECT min(stream_ordering) FROM lowest), 0), COALESCE((SELECT min(stream_ordering) FROM lowest), 0),
+			txid_snapshot_xmax(txid_current_snapshot()),
+			(SELECT oid FROM pg_database WHERE datname = current_database()) || '/' || 'events'::regclass::oid || '/' ||
+				'event_json'::regclass::oid`, within).
+		Scan(&to.High, &to.top, &to.Low, &to.bottom, &to.Transaction, &to.Database)
+	if err != nil {
+		return to, err
+	}
+	cluster, err := r.cluster(ctx)
+	if err != nil {
+		return to, err
+	}
+	to.Database = r.ServerName + "/" + cluster + "/" + to.Database
+	to.Anchors, err = r.anchors(ctx)
+	return to, err
+}
+
+// cluster tells this PostgreSQL from others, and from itself after it was put back to an earlier state by its write-ahead
+// log or was replaced by a standby.
+func (r References) cluster(ctx context.Context) (name string, err error) {
+	err = r.DB.QueryRow(ctx, `
+		SELECT system_identifier || '/' || timeline_id FROM pg_control_system(), pg_control_checkpoint()`).Scan(&name)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "42501" {
+		return "unknown", nil // the role may not ask
+	}
+	return name, err
+}
+
+// anchors are the newest events of either end of the stream. State events are among them because they outlive purges.
+func (r References) anchors(ctx context.Context) ([]references.Anchor, error) {
+	rows, err := r.DB.Query(ctx, `
+		WITH newest AS (SELECT stream_ordering, event_id FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT $1)
+		(SELECT stream_ordering, event_id FROM newest ORDER BY stream_ordering DESC LIMIT 32)
+		UNION (SELECT n.stream_ordering, n.event_id FROM newest n JOIN state_events s ON s.event_id = n.event_id
+			ORDER BY n.stream_ordering DESC LIMIT 32)
+		UNION (SELECT stream_ordering, event_id FROM events WHERE stream_ordering < 0 ORDER BY stream_ordering LIMIT 32)`, within)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[references.Anchor])
+}
+
+// unbelievableError says why a memory is not that of this database as it is now.
+type unbelievableError struct{ err error }
+
+func (e *unbelievableError) Error() string { return e.err.Error() }
+
+func (e *unbelievableError) Unwrap() error { return e.err }
+
+// recall opens the memory if it is to be believed, and takes over from it what is remembered already. The error says why it
+// is not; none when there is no memory at all.
+func (r References) recall(ctx context.Context, to *reach) (*references.Reader, error) {
+	if r.Memory == nil {
+		return nil, nil
+	}
+	old, err := r.Memory.Read()
+	if err != nil {
+		return nil, err
+	}
+	head := old.Head()
+	if err := r.believe(ctx, head, *to); err != nil {
+		old.Close()
+		return nil, err
+	}
+	to.High, to.Low = max(to.High, head.High), min(to.Low, head.Low)
+	return old, nil
+}
+
+// believe refuses what another database was remembered to be, or this one before it was put back to an earlier state: it
+// would give the same places in the stream to other events, and purged ones would be there again.
+func (r References) believe(ctx context.Context, head references.Head, now reach) error {
+	switch {
+	case head.Database != now.Database:
+		return errors.New("what is remembered is of another database")
+	case head.Transaction > now.Transaction, head.High > now.top:
+		return errors.New("the database is older than what is remembered of it")
+	}
+	places := map[int64]string{}
+	streams := []int64{}
+	for _, a := range head.Anchors {
+		places[a.Stream] = a.EventID
+		streams = append(streams, a.Stream)
+	}
+	same, other := 0, 0
+	_, err := r.Retry.Do(ctx, func() error {
+		same, other = 0, 0
+		rows, err := r.DB.Query(ctx, `SELECT stream_ordering, event_id FROM events WHERE stream_ordering = ANY ($1)`, streams)
+		if err != nil {
+			return err
+		}
+		var a references.Anchor
+		_, err = pgx.ForEachRow(rows, []any{&a.Stream, &a.EventID}, func() error {
+			if places[a.Stream] == a.EventID {
+				same++
+			} else {
+				other++
+			}
+			return nil
+		})
+		return err
+	}, postgres.Again)
+	switch {
+	case err != nil:
+		return err
+	case other > 0:
+		return errors.New("the database was put back to an earlier state since")
+	case same == 0:
+		return errors.New("none of the newest events that are remembered is there any more")
+	}
+	return nil
+}
