@@ -29,6 +29,8 @@ type front struct {
 	onPurge func(n int) (status int)
 	// lose says whether the answer of Synapse to a request for a purge gets lost.
 	lose func(n int) bool
+	// onStatus hears of each question for a purge.
+	onStatus func(purge string)
 	// away answers everything, when it is set, by a status other than 0.
 	away func() (status int)
 
@@ -59,6 +61,9 @@ func newFront(t *testing.T, s *sandbox.Server) *front {
 				status = f.onPurge(n)
 			}
 			lost = f.lose != nil && f.lose(n)
+		}
+		if purge, ok := strings.CutPrefix(r.URL.Path, "/_synapse/admin/v1/purge_history_status/"); ok && f.onStatus != nil {
+			f.onStatus(purge)
 		}
 		if status != 0 {
 			w.WriteHeader(status)
