@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -126,14 +127,29 @@ func (p *pooler) serve(c net.Conn) {
 	}
 }
 
-// greet lets anybody in.
+// accepted are the start-up parameters that PgBouncer takes unless it is told to ignore others.
+func accepted(parameter string) bool {
+	return slices.Contains([]string{
+		"user", "database", "application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings",
+	}, parameter)
+}
+
+// greet lets anybody in who asks for nothing that a pooler refuses.
 func (p *pooler) greet(client *pgproto3.Backend, c net.Conn) error {
 	for {
 		msg, err := client.ReceiveStartupMessage()
 		if err != nil {
 			return err
 		}
-		if _, ok := msg.(*pgproto3.StartupMessage); ok {
+		if startup, ok := msg.(*pgproto3.StartupMessage); ok {
+			for name := range startup.Parameters {
+				if !accepted(name) {
+					client.Send(&pgproto3.ErrorResponse{
+						Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + name,
+					})
+					return client.Flush()
+				}
+			}
 			break
 		}
 		if _, err := c.Write([]byte("N")); err != nil { // no TLS

@@ -34,6 +34,7 @@ type cluster struct {
 	socket string // directory of the Unix socket, at most about 90 bytes
 	log    string
 	mode   rootMode
+	more   []string // settings beside those of every cluster, or in their place
 	port   int
 	lock   *os.File // inherited by the server: the directory stays locked while it lives
 	proc   *process
@@ -217,6 +218,9 @@ func (c *cluster) startOnPort(ctx context.Context) error {
 		"max_wal_size=2GB", "checkpoint_timeout=1h", "shared_buffers=128MB",
 		"timezone=UTC", "log_min_messages=warning", "dynamic_shared_memory_type=posix",
 	} {
+		args = append(args, "-c", setting)
+	}
+	for _, setting := range c.more {
 		args = append(args, "-c", setting)
 	}
 	// The server outlives the start and its context.
