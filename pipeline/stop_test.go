@@ -266,15 +266,23 @@ func TestSeveralCauses(t *testing.T) {
 		limit time.Duration
 		want  []item.Cause
 	}{
-		{"signal and a failed item", func(_ *testing.T, _ *sandbox.Server, stops stops) { stops.first() }, 1, 0,
-			[]item.Cause{item.CauseTerminated, item.CauseItems, item.CauseLeft}},
+		{
+			"signal and a failed item", func(_ *testing.T, _ *sandbox.Server, stops stops) { stops.first() }, 1, 0,
+			[]item.Cause{item.CauseTerminated, item.CauseItems, item.CauseLeft},
+		},
 		{"budget and a failed item", func(*testing.T, *sandbox.Server, stops) {}, 1, budget, []item.Cause{item.CauseItems, item.CauseLeft}},
-		{"lock lost and a signal", func(t *testing.T, s *sandbox.Server, stops stops) { loseLock(t, s); stops.first() }, 0, 0,
-			[]item.Cause{item.CauseFailed, item.CauseTerminated, item.CauseLeft}},
-		{"signal, then a lost lock", func(t *testing.T, s *sandbox.Server, stops stops) { stops.first(); loseLock(t, s) }, 0, 0,
-			[]item.Cause{item.CauseFailed, item.CauseTerminated, item.CauseLeft}},
-		{"budget and a signal", func(_ *testing.T, _ *sandbox.Server, stops stops) { stops.first() }, 0, budget,
-			[]item.Cause{item.CauseTerminated, item.CauseLeft}},
+		{
+			"lock lost and a signal", func(t *testing.T, s *sandbox.Server, stops stops) { loseLock(t, s); stops.first() }, 0, 0,
+			[]item.Cause{item.CauseFailed, item.CauseTerminated, item.CauseLeft},
+		},
+		{
+			"signal, then a lost lock", func(t *testing.T, s *sandbox.Server, stops stops) { stops.first(); loseLock(t, s) }, 0, 0,
+			[]item.Cause{item.CauseFailed, item.CauseTerminated, item.CauseLeft},
+		},
+		{
+			"budget and a signal", func(_ *testing.T, _ *sandbox.Server, stops stops) { stops.first() }, 0, budget,
+			[]item.Cause{item.CauseTerminated, item.CauseLeft},
+		},
 	}
 	groups := oldTalks(t, s, len(tests), 4)
 	for i, test := range tests {
