@@ -48,6 +48,7 @@ type mediaFront struct {
 // reaction is what becomes of a call. The zero value lets it through.
 type reaction struct {
 	before  func()        // is called first
+	after   func()        // is called when Synapse has answered
 	status  int           // the answer in place of Synapse's
 	forward bool          // Synapse is asked all the same
 	slow    time.Duration // this much later
@@ -78,6 +79,9 @@ func newMediaFront(t *testing.T, s *sandbox.Server) *mediaFront {
 		switch {
 		case todo.status == 0:
 			proxy.ServeHTTP(w, r)
+			if todo.after != nil {
+				todo.after()
+			}
 			f.begins(-1)
 		case !todo.forward:
 			f.begins(-1)

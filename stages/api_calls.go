@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -168,5 +169,19 @@ func notTheServers(what string) error {
 	return &item.RunError{
 		Cause: item.CauseRefused, Doing: "compare the database with the server", Err: errors.New(what),
 		Hint: "The connection string leads to a copy of the server's database, or to another server's. Nothing else was begun.",
+	}
+}
+
+const (
+	// After this many media in a row whose files the server could not delete, it cannot delete any.
+	mostStuck = 100
+	mediaKept = "Synapse could not delete its file, so it keeps the row; its log says why (Failed to remove file)"
+)
+
+// errStuck is the error of a server that could not delete one of so many media.
+func errStuck(doing string, media int) error {
+	return &item.RunError{
+		Cause: item.CauseRefused, Doing: doing, Err: fmt.Errorf("of the last %d media the server could not delete one", media),
+		Hint: "May the user that Synapse runs as delete in its own media store? Its log says what failed (Failed to remove file).",
 	}
 }

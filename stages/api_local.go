@@ -23,12 +23,6 @@ type DeleteMedia struct {
 	stuck  int // media in a row that the server could not delete
 }
 
-const (
-	// After this many media in a row whose files the server could not delete, it cannot delete any.
-	mostStuck = 100
-	mediaKept = "Synapse could not delete its file, so it keeps the row; its log says why (Failed to remove file)"
-)
-
 // Do deletes one upload. What goes wrong with it is in the outcome; what goes wrong with the server ends the flow gently.
 // It returns no error. Once ctx is done nothing is asked for. It is called for one upload at a time.
 func (d *DeleteMedia) Do(ctx context.Context, m item.Media) (item.Outcome, error) {
@@ -156,11 +150,7 @@ func (d *DeleteMedia) done(m item.Media, out item.Outcome) item.Outcome {
 func (d *DeleteMedia) stays(out item.Outcome) item.Outcome {
 	out.Status, out.Err = item.Failed, errors.New(mediaKept)
 	if d.stuck++; d.stuck == mostStuck {
-		d.Flow.StopFeeding(&item.RunError{
-			Cause: item.CauseRefused, Doing: "delete media through the admin API",
-			Err:  fmt.Errorf("of the last %d media the server could not delete one", mostStuck),
-			Hint: "May the user that Synapse runs as delete in its own media store? Its log says what failed.",
-		})
+		d.Flow.StopFeeding(errStuck("delete media through the admin API", d.stuck))
 	}
 	return out
 }

@@ -29,6 +29,7 @@ type PurgeCache struct {
 	over   item.Reason     // why no step is made any more; "" while they are
 	behind map[string]bool // the servers of what earlier steps left, which every further step would delete as well
 	proven bool            // the database shows what the server does
+	stuck  int             // media since the last one that went that the server could not delete
 }
 
 // Do deletes one step. What goes wrong with the server ends the flow gently. It returns no error but that of emit. Once
@@ -148,7 +149,7 @@ func (c *PurgeCache) purge(ctx context.Context, step []item.Media) (tries int, _
 		c.end(fmt.Errorf("a step reaches beyond the cut-off: %v", before))
 		return 0, unmade(item.Stopped), 0
 	}
-	asked := c.ask(ctx, func(ctx context.Context) error { return c.refuseDown(ctx, step) }, func(ctx context.Context) (int64, error) {
+	asked := c.ask(ctx, func(ctx context.Context) error { return c.refuseDown(ctx, step, before) }, func(ctx context.Context) (int64, error) {
 		return c.API.PurgeMediaCache(ctx, before)
 	})
 	if errors.Is(asked.err, errStopping) {
@@ -178,14 +179,6 @@ func (c *PurgeCache) purge(ctx context.Context, step []item.Media) (tries int, _
 	return asked.tries, fate, done
 }
 
-// errStuck is the error of a step of which the server could delete nothing.
-func errStuck() error {
-	return &item.RunError{
-		Cause: item.CauseRefused, Doing: "purge the cache of remote media", Err: errors.New("the server could not delete one file of a step"),
-		Hint: "May the user that Synapse runs as delete in its own media store? Its log says what failed (Failed to remove file).",
-	}
-}
-
 // end lets no further step be made, for this reason.
 func (c *PurgeCache) end(err error) {
 	c.over = item.Stopped
@@ -209,7 +202,7 @@ func (c *PurgeCache) leaveBehind(media []item.Media) {
 
 // refuseDown gives the error that ends the flow when media of the step, or of what is left before it, could not be fetched
 // again. The call cannot spare it.
-func (c *PurgeCache) refuseDown(ctx context.Context, step []item.Media) error {
+func (c *PurgeCache) refuseDown(ctx context.Context, step []item.Media, before time.Time) error {
 	if c.DownSince.IsZero() {
 		return nil
 	}
@@ -218,8 +211,12 @@ func (c *PurgeCache) refuseDown(ctx context.Context, step []item.Media) error {
 	for _, m := range step {
 		servers[m.Origin] = true
 	}
-	rows, err := c.DB.Query(ctx, `SELECT destination FROM destinations WHERE failure_ts < $1 AND destination = ANY ($2) ORDER BY 1`,
-		c.DownSince.UnixMilli(), slices.Collect(maps.Keys(servers)))
+	// The media of one server is found by the key of the table.
+	rows, err := c.DB.Query(ctx, `SELECT d.destination FROM destinations d
+		WHERE d.failure_ts < $1 AND d.destination = ANY ($2) AND EXISTS (
+			SELECT 1 FROM remote_media_cache m
+			WHERE m.media_origin = d.destination AND m.quarantined_by IS NULL AND m.last_access_ts < $3)
+		ORDER BY 1`, c.DownSince.UnixMilli(), slices.Collect(maps.Keys(servers)), before.UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -234,7 +231,7 @@ func (c *PurgeCache) refuseDown(ctx context.Context, step []item.Media) error {
 func OriginsDown(servers int64, example string) error {
 	return &item.RunError{
 		Cause: item.CauseRefused, Doing: "purge the cache of remote media",
-		Err: fmt.Errorf("%d servers whose media is past the cut-off have not answered for a week, such as %s: "+
+		Err: fmt.Errorf("media past the cut-off is of %d servers that have not answered for a week, such as %s: "+
 			"it could not be fetched again, and Synapse's purge cannot leave it out", servers, example),
 		Hint: "--remote-dead delete lets it go; --media-via disk keeps it and deletes the rest; --skip remote-media leaves all of it.",
 	}

@@ -21,13 +21,12 @@ func (c *PurgeCache) judge(step []item.Media, rows map[key]remnant, answered boo
 		switch fate(m).Status {
 		case item.Done:
 			done++
+			continue
 		case item.Failed:
 			failed++
-			stays = append(stays, m)
-		case item.Kept:
-			stays = append(stays, m)
-		case item.Skipped, item.Left:
+		case item.Kept, item.Skipped, item.Left:
 		}
+		stays = append(stays, m)
 	}
 	c.leaveBehind(stays)
 	if !answered {
@@ -37,8 +36,10 @@ func (c *PurgeCache) judge(step []item.Media, rows map[key]remnant, answered boo
 		c.end(notTheServers(fmt.Sprintf("the server says that it has deleted %d remote media, and the database still has them", deleted)))
 	}
 	c.proven = c.proven || done > 0
-	if done == 0 && failed > 0 {
-		c.end(errStuck())
+	if c.stuck += failed; done > 0 {
+		c.stuck = 0
+	} else if c.stuck >= mostStuck {
+		c.end(errStuck("purge the cache of remote media", c.stuck))
 	}
 	c.Pace.grow(done)
 	return fate, done
