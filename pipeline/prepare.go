@@ -17,7 +17,7 @@ import (
 // what to do about it.
 func (r *run) prepare() error {
 	for _, step := range []func(context.Context) error{
-		r.openDatabase, r.checkSchema, r.checkServer, r.takeLock, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
+		r.openDatabase, r.checkSchema, r.takeLock, r.checkServer, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
 	} {
 		if err := context.Cause(r.feed); err != nil {
 			return err
