@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,16 +13,18 @@ import (
 	"synupkeep/internal/references"
 )
 
-// reach is how far the events go, and how far of that will be remembered: several writers take stream orderings and
-// commit in their own order, so what arrived within the last hour is read once more by the next run. The hour is by the
-// server's clock, whatever that shows.
+// reach is how far the events go, and how far of that will be remembered.
 type reach struct {
 	references.Head
 	top, bottom int64 // the highest and the lowest stream ordering
 }
 
-// within is how many of the newest events are looked through for the hour.
-const within = 50_000
+// unsettled is how long what has arrived is read once more by the next run, and within how many of the newest events that
+// is looked for.
+const (
+	unsettled = time.Hour
+	within    = 50_000
+)
 
 func (r References) reach(ctx context.Context) (to reach, err error) {
 	_, err = r.Retry.Do(ctx, func() error {
@@ -35,18 +38,14 @@ func (r References) reach(ctx context.Context) (to reach, err error) {
 }
 
 func (r References) readReach(ctx context.Context) (to reach, err error) {
+	ends, err := readEnds(ctx, r.DB, unsettled, within)
+	if err != nil {
+		return to, err
+	}
+	to.High, to.Low, to.top, to.bottom = ends.high, ends.low, ends.top, ends.bottom
 	err = r.DB.QueryRow(ctx, `
-		WITH newest AS (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT $1),
-		lowest AS (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering < 0 ORDER BY stream_ordering LIMIT $1),
-		hour AS (SELECT LEAST(extract(epoch FROM clock_timestamp()) * 1000, (SELECT max(received_ts) FROM newest)) - 3600000 AS ago)
-		SELECT COALESCE((SELECT min(stream_ordering) - 1 FROM newest, hour WHERE received_ts IS NULL OR received_ts > ago),
-				(SELECT max(stream_ordering) FROM newest), 0), COALESCE((SELECT max(stream_ordering) FROM newest), 0),
-			COALESCE((SELECT max(stream_ordering) + 1 FROM lowest, hour WHERE received_ts IS NULL OR received_ts > ago),
-				(SELECT min(stream_ordering) FROM lowest), 0), COALESCE((SELECT min(stream_ordering) FROM lowest), 0),
-			txid_snapshot_xmax(txid_current_snapshot()),
-			(SELECT oid FROM pg_database WHERE datname = current_database()) || '/' || 'events'::regclass::oid || '/' ||
-				'event_json'::regclass::oid`, within).
-		Scan(&to.High, &to.top, &to.Low, &to.bottom, &to.Transaction, &to.Database)
+		SELECT txid_snapshot_xmax(txid_current_snapshot()), (SELECT oid FROM pg_database WHERE datname = current_database())
+			|| '/' || 'events'::regclass::oid || '/' || 'event_json'::regclass::oid`).Scan(&to.Transaction, &to.Database)
 	if err != nil {
 		return to, err
 	}

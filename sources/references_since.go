@@ -3,6 +3,7 @@ package sources
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,9 +25,8 @@ const (
 	reportsSlack     = 100
 )
 
-// Here returns the position now. It is taken before anything is read, so that nothing falls between. Several writers take
-// stream orderings and commit in their own order: what arrived in the last minutes, by the server's clock, counts as new,
-// since an event below it may yet appear.
+// Here returns the position now. It is taken before anything is read, so that nothing falls between. What arrived in the
+// last minutes counts as new.
 func (r References) Here(ctx context.Context) (at Position, err error) {
 	_, err = r.Retry.Do(ctx, func() error {
 		at, err = here(ctx, r.DB)
@@ -36,17 +36,13 @@ func (r References) Here(ctx context.Context) (at Position, err error) {
 }
 
 func here(ctx context.Context, q postgres.Querier) (at Position, err error) {
-	err = q.QueryRow(ctx, `
-		WITH newest AS (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT 1000),
-		lowest AS (SELECT stream_ordering, received_ts FROM events WHERE stream_ordering < 0 ORDER BY stream_ordering LIMIT 1000),
-		minutes AS (SELECT LEAST(extract(epoch FROM clock_timestamp()) * 1000, (SELECT max(received_ts) FROM newest)) - 300000 AS ago)
-		SELECT COALESCE((SELECT min(stream_ordering) - 1 FROM newest, minutes WHERE received_ts IS NULL OR received_ts > ago),
-				(SELECT max(stream_ordering) FROM newest), 0),
-			COALESCE((SELECT max(stream_ordering) + 1 FROM lowest, minutes WHERE received_ts IS NULL OR received_ts > ago),
-				(SELECT min(stream_ordering) FROM lowest), 0),
-			(SELECT last_value FROM account_data_sequence) - $1::bigint,
+	ends, err := readEnds(ctx, q, 5*time.Minute, 1000)
+	if err == nil {
+		at.Events, at.Backfilled = ends.high, ends.low
+		err = q.QueryRow(ctx, `SELECT (SELECT last_value FROM account_data_sequence) - $1::bigint,
 			COALESCE((SELECT max(id) FROM event_reports), 0) - $2::bigint`, accountDataSlack, reportsSlack).
-		Scan(&at.Events, &at.Backfilled, &at.AccountData, &at.Reports)
+			Scan(&at.AccountData, &at.Reports)
+	}
 	if err != nil {
 		return at, fmt.Errorf("read the server's position: %w", err)
 	}

@@ -140,7 +140,7 @@ func TestADamagedMemoryIsNotUsed(t *testing.T) {
 		refused(turned, "turned", i)
 	}
 	refused(append(slices.Clone(whole), 0), "longer", len(whole))
-	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil { //nolint:forbidigo // of a test
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Read(); err == nil || errors.Is(err, ErrNothing) {
@@ -216,28 +216,17 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte(magic + "\x02{}\x00\x00"))
 	f.Add([]byte(magic + "\x02{}\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		m := In(t.TempDir(), "hs")
 		r := &Reader{file: io.NopCloser(nil)}
 		if r.begin(bytes.NewReader(content)) != nil {
 			return
 		}
 		records, err := readAll(r)
-		if err != nil {
-			return
+		n := 0
+		for _, r := range records {
+			n += len(r.Hashes)
 		}
-		if len(records) > len(content) {
-			t.Errorf("%d records of %d bytes", len(records), len(content))
-		}
-		// What could be read can be written and is the same.
-		write(t, m, r.Head(), records...)
-		again, err := m.Read()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer again.Close()
-		got, err := readAll(again)
-		if diff := cmp.Diff(records, got); diff != "" || err != nil {
-			t.Error(err, diff)
+		if n*8 > len(content) {
+			t.Errorf("%d hashes of %d bytes: %v", n, len(content), err)
 		}
 	})
 }
