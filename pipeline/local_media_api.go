@@ -5,27 +5,21 @@ import (
 
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
-	"synupkeep/sources"
 	"synupkeep/stages"
 )
 
 // localMediaAPI is localMedia for want of the disk: Synapse deletes, one upload at a time.
 func (r *run) localMediaAPI(ctx context.Context) error {
-	shown, _, err := r.shown(r.feed)
-	if r.stopped() {
-		return nil
-	}
-	if err != nil {
+	shown, news, err := r.shown(r.feed)
+	if shown == nil {
 		return err
 	}
 	p := flow.New(ctx, r.feed)
 	calls := r.apiCalls(p)
 	protect := r.keepShown(&stages.Protect{Budget: calls.Budget, Flow: p}, shown)
-	remove := stages.DeleteMedia{APICalls: calls, CutOff: r.cutOffs[item.LocalMedia]}
+	remove := stages.DeleteMedia{APICalls: calls, CutOff: r.cutOffs[item.LocalMedia], News: news}
 
-	old := flow.From(p, gently(p, sources.LocalMedia{
-		DB: r.db.Reader, CutOff: r.cutOffs[item.LocalMedia], ServerName: r.serverName, Page: pageSize, Retry: r.retry,
-	}.Each))
+	old := flow.From(p, gently(p, r.localSource().Each))
 	unshown, kept := flow.Fork(p, 1, old, protecting(protect))
 	ended := flow.Map(p, 1, unshown, r.mediaDeleter(p, &remove))
 	flow.Drain(p, flow.Merge(p, kept, ended), r.report)

@@ -38,6 +38,8 @@
 //	  held_by           history: rooms done, by what held their cut
 //	  rows_deleted      messages in history, media rows elsewhere
 //	  pinned_deleted    history: how many of the messages were pinned in their room
+//	  shown_deleted     local-media, with --keep-shown=false: how many of the rows were of media that kept events show
+//	  shown_bytes_freed the bytes of those
 //	  files_deleted     thumbnails included
 //	  files_missing     content files that were not there any more
 //	  bytes_freed       on disk, thumbnails included; history frees nothing that can be counted at once

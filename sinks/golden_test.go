@@ -75,6 +75,9 @@ func goodRun() sinks.Summary {
 	rooms = append(rooms, times(2, item.Outcome{Key: "!g", Status: item.Kept, Reason: item.Gap})...)
 	r.flow(item.History, 62*time.Second+400*time.Millisecond, nil, rooms...)
 	media := times(480, item.Outcome{Key: "mxc://example.org/m", Status: item.Done, Rows: 1, Files: 4, Bytes: 300_000})
+	media = append(media, times(7, item.Outcome{
+		Key: "mxc://example.org/s", Status: item.Done, Rows: 1, Files: 1, Bytes: 2_000_000, ShownByEvent: true,
+	})...)
 	media = append(media, item.Outcome{Key: "mxc://example.org/gone", Status: item.Done, Rows: 1, Missing: 1})
 	media = append(media, times(12, item.Outcome{Key: "mxc://example.org/a", Status: item.Kept, Reason: item.Avatar})...)
 	media = append(media, item.Outcome{Key: "mxc://example.org/u", Status: item.Skipped, Reason: item.InUse})

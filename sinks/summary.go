@@ -75,7 +75,11 @@ type FlowSummary struct {
 	// Rows counts deleted messages in history, deleted media rows elsewhere, whatever became of their item in the end.
 	Rows int64 `json:"rows_deleted"`
 	// Pinned counts those of them, in history, that were pinned.
-	Pinned  int64 `json:"pinned_deleted"`
+	Pinned int64 `json:"pinned_deleted"`
+	// Shown and ShownBytes count what was deleted, in local media, although a kept event shows it.
+	Shown      int64 `json:"shown_deleted"`
+	ShownBytes int64 `json:"shown_bytes_freed"`
+
 	Files   int64 `json:"files_deleted"`
 	Missing int64 `json:"files_missing"`
 	Bytes   int64 `json:"bytes_freed"`

@@ -141,6 +141,10 @@ func deleted(f FlowSummary) string {
 	if f.Pinned > 0 {
 		words = append(words, humanize.Comma(f.Pinned)+" of them pinned (--keep-pinned keeps those)")
 	}
+	if f.Shown > 0 {
+		words = append(words, fmt.Sprintf("%s of them (%s) shown by kept events (--keep-shown=false)",
+			humanize.Comma(f.Shown), humanize.Bytes(uint64(f.ShownBytes))))
+	}
 	if f.Files > 0 {
 		words = append(words, number(f.Files, "file", "files"))
 	}

@@ -90,6 +90,10 @@ func (t *Tally) Add(o item.Outcome) {
 	sum.Examined++
 	sum.Rows += o.Rows
 	sum.Pinned += o.Pinned
+	if o.ShownByEvent {
+		sum.Shown += o.Rows
+		sum.ShownBytes += o.Bytes
+	}
 	sum.Files += o.Files
 	sum.Missing += o.Missing
 	sum.Bytes += o.Bytes

@@ -127,6 +127,14 @@ type fate struct {
 	tries   int
 }
 
+// keep notes what is shown after all.
+func (f *fate) keep(shown map[string]item.Reason) {
+	if f.shown == nil {
+		f.shown = map[string]item.Reason{}
+	}
+	maps.Copy(f.shown, shown)
+}
+
 // settle strikes the batch out of the journal, unless the next run has something to finish.
 func (d *DeleteRows) settle(f fate, clean bool) {
 	if !clean || len(f.unsure) > 0 {

@@ -24,24 +24,29 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media, f *fate) 
 	if err := context.Cause(ctx); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := outlast(ctx, stopGrace)
+	longer, cancel := outlast(ctx, stopGrace)
 	defer cancel()
-	tx, err := d.DB.Begin(ctx)
+	tx, err := d.DB.Begin(longer)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = tx.Rollback(ctx) }() // nothing to roll back after a commit
-	unshown, err := d.unshown(ctx, tx, media, f)
+	defer func() { _ = tx.Rollback(longer) }() // nothing to roll back after a commit
+	if found, err = d.remove(longer, tx, media); err != nil || len(found) == 0 {
+		return nil, 0, err
+	}
+	shown, err := d.shown(longer, tx, found)
 	if err != nil {
 		return nil, 0, err
 	}
-	if found, err = d.remove(ctx, tx, unshown); err != nil || len(found) == 0 {
-		return nil, 0, err
+	if len(shown) > 0 {
+		_ = tx.Rollback(longer) // and once more without these
+		f.keep(shown)
+		return d.transact(ctx, slices.DeleteFunc(slices.Clone(media), func(m item.Media) bool { return shown[m.ID] != "" }), f)
 	}
 	if entry, err = d.Journal.Begin(media[0].Flow, journalRows(found)); err != nil {
 		return nil, 0, journalError(err)
 	}
-	if err := tx.Commit(ctx); rolledBack(err) {
+	if err := tx.Commit(longer); rolledBack(err) {
 		return nil, entry, err
 	} else if err != nil {
 		return found, entry, err
@@ -49,21 +54,21 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media, f *fate) 
 	return found, entry, nil
 }
 
-// unshown leaves out what has come to be shown since the media was found to be shown nowhere.
-func (d *DeleteRows) unshown(ctx context.Context, tx pgx.Tx, media []item.Media, f *fate) ([]item.Media, error) {
+// shown are those of the rows just deleted that have come to be shown since the media was found to be shown nowhere. It is
+// asked after the DELETE, which may have waited, and as late as can be.
+func (d *DeleteRows) shown(ctx context.Context, tx pgx.Tx, found map[key]string) (map[string]item.Reason, error) {
 	if d.news == nil {
-		return media, nil
+		return nil, nil
 	}
-	ids := make([]string, len(media))
-	for i, m := range media {
-		ids[i] = m.ID
+	ids := make([]string, 0, len(found))
+	for k := range found {
+		ids = append(ids, k.id)
 	}
 	shown, err := d.news.Shown(ctx, tx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read what has come to be shown meanwhile: %w", err)
 	}
-	f.shown = shown
-	return slices.DeleteFunc(slices.Clone(media), func(m item.Media) bool { return shown[m.ID] != "" }), nil
+	return shown, nil
 }
 
 func (d *DeleteRows) remove(ctx context.Context, tx pgx.Tx, media []item.Media) (map[key]string, error) {
