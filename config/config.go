@@ -19,7 +19,8 @@ type Config struct {
 	Token  Token
 	// MediaStore is the directory that Synapse's media_store_path names.
 	MediaStore string
-	// StateDir is where a run keeps what the next one has to know.
+	// StateDir is where a run keeps what the next one has to know. It is empty where there is no such place, which may be
+	// with ViaAPI only.
 	StateDir string
 
 	// Flows are those that run, in the order of item.Flows.

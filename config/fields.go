@@ -57,14 +57,17 @@ func (r *reader) path(name, fallback string) string {
 }
 
 // defaultStateDir is where systemd wants it (of several directories the first), where the user's other programs keep
-// theirs, or beside the media, which is there in every container.
-func (r *reader) defaultStateDir(mediaStore string) string {
+// theirs, or beside the media, which is there in every container; none where the media store is elsewhere.
+func (r *reader) defaultStateDir(mediaStore string, via Via) string {
 	if dirs, ok := r.in.LookupEnv("STATE_DIRECTORY"); ok && filepath.IsAbs(dirs) {
 		first, _, _ := strings.Cut(dirs, ":")
 		return filepath.Clean(first)
 	}
 	if dir, ok := r.in.LookupEnv("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
 		return filepath.Join(dir, "synupkeep")
+	}
+	if via == ViaAPI {
+		return ""
 	}
 	return filepath.Join(mediaStore, ".synupkeep")
 }

@@ -127,7 +127,7 @@ func outputFlags() []flagSpec {
 		{name: "json", kind: truth, usage: "write the summary as JSON to stdout"},
 		{
 			name:  "state-dir",
-			usage: "`DIRECTORY` for what the next run has to know (default: $STATE_DIRECTORY, $XDG_STATE_HOME/synupkeep, or .synupkeep in the media store)",
+			usage: "`DIRECTORY` for what the next run has to know (default: $STATE_DIRECTORY, $XDG_STATE_HOME/synupkeep, or .synupkeep in the media store; none with --media-via api)",
 		},
 		{name: "report", usage: "write the summary as JSON to this `FILE`"},
 	}

@@ -63,9 +63,9 @@ func (r *reader) config(a arrangement) *Config {
 	r.readToken(cfg, a.positionals)
 	cfg.APIURL = r.apiURL()
 	cfg.MediaStore = r.path("media-store", defaultMediaStore)
-	cfg.StateDir = r.path("state-dir", r.defaultStateDir(cfg.MediaStore))
-
 	via := Via(r.oneOf("media-via", string(ViaDisk), string(ViaDisk), string(ViaAPI)))
+	cfg.StateDir = r.path("state-dir", r.defaultStateDir(cfg.MediaStore, via))
+
 	cfg.Flows = r.flows()
 	if via == ViaAPI {
 		cfg.Flows = r.withoutDisk(cfg.Flows)

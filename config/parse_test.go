@@ -375,14 +375,19 @@ func TestRoomAloneWarnsOfMedia(t *testing.T) {
 func TestStateDirectory(t *testing.T) {
 	for _, c := range []struct {
 		systemd, xdg, flag, want string
+		args                     []string
 	}{
 		{want: "/data/media_store/.synupkeep"},
 		{xdg: "/home/x/.local/state", want: "/home/x/.local/state/synupkeep"},
 		{xdg: "relative", want: "/data/media_store/.synupkeep"},
 		{systemd: "/var/lib/synupkeep:/var/lib/other", xdg: "/x", want: "/var/lib/synupkeep"},
 		{systemd: "/var/lib/synupkeep", flag: "/srv/state/", want: "/srv/state"},
+		{args: []string{"--media-via", "api"}, want: ""},
+		{args: []string{"--media-via", "api", "--media-store", "/srv/media"}, want: ""},
+		{args: []string{"--media-via", "api"}, systemd: "/var/lib/synupkeep", want: "/var/lib/synupkeep"},
+		{args: []string{"--media-via", "api"}, flag: "/srv/state", want: "/srv/state"},
 	} {
-		env, args := withToken(), []string{conn, "-d", "30d"}
+		env, args := withToken(), append([]string{conn, "-d", "30d"}, c.args...)
 		env["STATE_DIRECTORY"], env["XDG_STATE_HOME"] = c.systemd, c.xdg
 		if c.flag != "" {
 			args = append(args, "--state-dir", c.flag)
