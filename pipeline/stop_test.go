@@ -157,6 +157,9 @@ func TestAStopDuringPurges(t *testing.T) {
 				t.Errorf("%d asked for, %+v", len(asked), h)
 			}
 			leftToTheServer(t, r, asked)
+			if h.Error != "" {
+				t.Errorf("what stopped the run is no error of the flow: %s", h.Error)
+			}
 
 			first := adopts(t, s, rooms, r.summary.LeftPurges, letGo)
 			for _, room := range rooms {
@@ -222,6 +225,18 @@ func adopts(t *testing.T, s *sandbox.Server, rooms []*talk, left []sinks.LeftPur
 		t.Errorf("the next run: %+v", h)
 	}
 	return f.asked()
+}
+
+// After a hard stop not even the disk is asked.
+func TestNothingIsLookedAtAfterAHardStop(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	passed := 0
+	err := unless(func(item.Media) (out item.Outcome, ok bool) { t.Error("it looks"); return out, true })(ctx, item.Media{},
+		func(item.Media) error { passed++; return nil }, func(item.Outcome) error { t.Error("it has an outcome"); return nil })
+	if err != nil || passed != 1 {
+		t.Errorf("passed on %d times, %v", passed, err)
+	}
 }
 
 // A run whose budget is not used up knows nothing of it.
