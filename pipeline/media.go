@@ -31,7 +31,7 @@ func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
 		check:   &stages.CheckFiles{Store: r.store},
 		ramp:    ramp,
 		rows:    stages.DeleteRows{DB: r.db.Writer, Ramp: ramp, Budget: budget, Retry: r.retry, Flow: p, Journal: r.journal, Held: r.held},
-		files:   &stages.DeleteFiles{Store: r.store, Retry: fileRetry()},
+		files:   &stages.DeleteFiles{Store: r.store, Retry: fileRetry(), Stopping: p.Stopping},
 	}
 }
 

@@ -20,9 +20,14 @@ func createReport(path string) (*sinks.Report, error) {
 	return sinks.CreateReport(path)
 }
 
-// report is where every outcome ends.
+// report is where every outcome of a flow ends.
 func (r *run) report(_ context.Context, o item.Outcome) error {
 	r.watchCeilings(o)
+	return r.record(o)
+}
+
+// record counts an outcome and logs it.
+func (r *run) record(o item.Outcome) error {
 	r.tally.Add(o)
 	if r.plan != nil {
 		return nil

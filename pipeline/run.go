@@ -45,8 +45,7 @@ type run struct {
 	store *mediastore.Store
 	media *mediaAPI
 
-	journal    *journal.Journal
-	unfinished []journal.Batch
+	journal *journal.Journal
 
 	tally    *sinks.Tally
 	plan     *plan      // set while it is being made; then nothing acts

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
-	"synupkeep/internal/journal"
 	"synupkeep/internal/mediastore"
 	"synupkeep/sources"
 	"synupkeep/stages"
@@ -110,50 +108,4 @@ func (r *run) checkSample(which string, rows []item.Media) (warning string, err 
 		return text, nil
 	}
 	return "", nil
-}
-
-// openJournal opens the journal of this server.
-func (r *run) openJournal(context.Context) (err error) {
-	if r.store == nil {
-		return nil
-	}
-	var unreadable int
-	// Two servers may share a state directory.
-	name := "journal-" + url.PathEscape(r.serverName) + ".jsonl"
-	r.journal, r.unfinished, unreadable, err = journal.Open(r.cfg.StateDir, name)
-	if err != nil {
-		return failed("open the journal", err, "Give a directory that is ours to write in: --state-dir.")
-	}
-	if unreadable > 0 {
-		r.warnings = append(r.warnings, fmt.Sprintf("%d lines of the journal in %s could not be read: "+
-			"the last one is cut short when a run is killed while it writes, which loses nothing", unreadable, r.cfg.StateDir))
-	}
-	return nil
-}
-
-// finish deletes the files of rows that an earlier run had deleted when it ended early.
-func (r *run) finish(ctx context.Context) error {
-	f := stages.Finish{DB: r.db.Writer, Store: r.store, Journal: r.journal, Retry: r.retry, FileRetry: fileRetry()}
-	for _, batch := range r.unfinished {
-		if r.stopped() {
-			return nil
-		}
-		if !slices.Contains(r.cfg.Flows, batch.Flow) {
-			continue // nobody has looked whether its part of the store is there
-		}
-		outcomes, err := f.Do(ctx, batch)
-		for _, out := range outcomes {
-			if err := r.report(ctx, out); err != nil {
-				return err
-			}
-		}
-		if err != nil && ctx.Err() != nil {
-			return nil // it stays in the journal
-		}
-		if err != nil {
-			return failed("finish what an earlier run began", err, databaseHint(err))
-		}
-		r.log.WithField("flow", batch.Flow).Infof("finished what an earlier run began: %d media", len(outcomes))
-	}
-	return nil
 }

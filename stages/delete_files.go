@@ -20,6 +20,8 @@ type DeleteFiles struct {
 	Store Remover
 	// Retry is for errors of the file system that go away.
 	Retry retry.Policy
+	// Stopping says that no time is to be spent on that any more: each gets one last try.
+	Stopping func() bool
 }
 
 // kindOf is where the files of a flow's media lie.
@@ -40,7 +42,7 @@ func kindOf(f item.Flow) mediastore.Kind {
 // run, which finds them in the journal.
 func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
 	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, ShownByEvent: m.ShownByEvent}
-	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, m.Media)
+	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, d.Stopping, m.Media)
 	out.Files, out.Missing, out.Bytes = removed.Files, removed.Missing, removed.Bytes
 	out.Tries = max(m.Tries, tries)
 	out.Took = time.Since(m.Began)
@@ -51,12 +53,16 @@ func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) 
 	case err != nil:
 		out.Status, out.Err = item.Failed, fmt.Errorf("its row is deleted, its files are not all: %w", err)
 	}
-	m.Batch.Gone(out.Files, err)
+	m.Batch.Gone(m.Media, out.Files, err)
 	return out, nil
 }
 
-// removeFiles deletes the files of one media item, as often as it takes, and adds up what the tries deleted.
-func removeFiles(ctx context.Context, store Remover, again retry.Policy, m item.Media) (sum mediastore.Removed, tries int, err error) {
+// removeFiles deletes the files of one media item, as often as it takes, and adds up what the tries deleted. Once stopping
+// says so there is no other try: a disk that fails must not hold up a stop, and the journal has the files.
+func removeFiles(
+	ctx context.Context, store Remover, again retry.Policy, stopping func() bool, m item.Media,
+) (sum mediastore.Removed, tries int, err error) {
+	hurried := false
 	tries, err = again.Do(ctx, func() error {
 		removed, err := store.Remove(ctx, kindOf(m.Flow), m.Origin, m.FileID)
 		if sum.Files == 0 { // what an earlier try deleted is not missing now
@@ -65,7 +71,14 @@ func removeFiles(ctx context.Context, store Remover, again retry.Policy, m item.
 		sum.Files += removed.Files
 		sum.Bytes += removed.Bytes
 		return err
-	}, func(err error) (bool, time.Duration) { return mediastore.IsTransient(err), 0 })
+	}, func(err error) (bool, time.Duration) {
+		transient := mediastore.IsTransient(err)
+		hurried = transient && stopping()
+		return transient && !hurried, 0
+	})
+	if hurried {
+		err = fmt.Errorf("not tried for longer because the run was told to stop: %w", err)
+	}
 	return sum, tries, err
 }
 

@@ -8,9 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
 	"synupkeep/internal/mediastore"
 	"synupkeep/internal/retry"
 )
@@ -39,7 +41,7 @@ func (s *shakyStore) Check(kind mediastore.Kind, _, _ string) (mediastore.Presen
 
 func deletion(f item.Flow, r *Ramp) Deletion {
 	b := &Batch{ramp: r}
-	b.Expect(1, func(bool) {})
+	b.Expect(1, func([]journal.Row) {})
 	return Deletion{Media: item.Media{Flow: f, Origin: "hs", ID: "id", FileID: "file"}, Began: time.Now(), Batch: b, Tries: 1}
 }
 
@@ -65,7 +67,7 @@ func TestDeleteFilesCountsEachFileOnce(t *testing.T) {
 			ramp := NewRamp(10, flow)
 			ramp.Doubt = func() error { return nil }
 			store := &shakyStore{answers: test.answers}
-			d := DeleteFiles{Store: store, Retry: retry.Policy{For: time.Minute}}
+			d := DeleteFiles{Store: store, Retry: retry.Policy{For: time.Minute}, Stopping: flow.Stopping}
 			out, err := d.Do(t.Context(), deletion(item.RemoteMedia, ramp))
 			if err != nil || out.Status != item.Done || out.Rows != 1 {
 				t.Errorf("%s: %+v, %v", name, out, err)
@@ -88,7 +90,7 @@ func TestFilesThatStayAreSaidSo(t *testing.T) {
 		}{"for good": {unix.EACCES, false}, "away for too long": {unix.EIO, true}} {
 			flow := &memFlow{}
 			store := &shakyStore{answers: []answer{{err: test.err}}}
-			d := DeleteFiles{Store: store, Retry: retry.Policy{For: time.Second}}
+			d := DeleteFiles{Store: store, Retry: retry.Policy{For: time.Second}, Stopping: flow.Stopping}
 			out, err := d.Do(t.Context(), deletion(item.LocalMedia, NewRamp(10, flow)))
 			if err != nil || out.Status != item.Failed || out.Rows != 1 || !errors.Is(out.Err, test.err) {
 				t.Errorf("%s: %+v, %v", name, out, err)
@@ -115,19 +117,20 @@ func TestAHardStopLeavesFilesToTheJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settled, clean := 0, true
-	batch.Expect(1, func(c bool) { settled, clean = settled+1, c })
+	settled := 0
+	var kept []journal.Row
+	batch.Expect(1, func(stuck []journal.Row) { settled, kept = settled+1, stuck })
 	m := deletion(item.LocalMedia, ramp)
 	m.Batch = batch
-	out, err := (&DeleteFiles{Store: store}).Do(ctx, m)
+	out, err := (&DeleteFiles{Store: store, Stopping: flow.Stopping}).Do(ctx, m)
 	if err != nil || out.Status != item.Left || out.Reason != item.FilesLeft || out.Rows != 1 || out.Files != 0 {
 		t.Errorf("%+v, %v", out, err)
 	}
 	if len(store.calls) > 0 {
 		t.Error("it deletes on a dead context")
 	}
-	if settled != 1 || clean {
-		t.Errorf("settled %d times, clean %t: the journal must keep it", settled, clean)
+	if diff := cmp.Diff([]journal.Row{{Origin: m.Origin, ID: m.ID, FileID: m.FileID}}, kept); settled != 1 || diff != "" {
+		t.Errorf("settled %d times, the journal must keep it: %s", settled, diff)
 	}
 	if flow.Stopping() {
 		t.Errorf("the flow's cause is %v", flow.Cause())

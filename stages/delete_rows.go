@@ -42,7 +42,8 @@ type DeleteRows struct {
 // commit.
 type Journal interface {
 	Begin(flow item.Flow, rows []journal.Row) (id uint64, err error)
-	End(id uint64) error
+	// End strikes out what was begun, but for the rows that are left.
+	End(id uint64, left []journal.Row) error
 }
 
 // NewDeleteLocal deletes rows of uploads, but for what news tells.
@@ -88,7 +89,7 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	f := d.delete(ctx, taken)
 	d.stop(f.failure)
 	d.Budget.GiveBack(granted - len(f.gone))
-	batch.Expect(len(f.gone), func(clean bool) { d.settle(f, clean) })
+	batch.Expect(len(f.gone), func(stuck []journal.Row) { d.settle(f, stuck) })
 	reason := d.reasons(ctx, taken, f)
 	for _, m := range taken {
 		if file, ok := f.gone[keyOf(m)]; ok {
@@ -135,13 +136,11 @@ func (f *fate) keep(shown map[string]item.Reason) {
 	maps.Copy(f.shown, shown)
 }
 
-// settle strikes the batch out of the journal, unless the next run has something to finish.
-func (d *DeleteRows) settle(f fate, clean bool) {
-	if !clean || len(f.unsure) > 0 {
-		return
-	}
+// settle strikes the batch out of the journal, but for what the next run has to finish.
+func (d *DeleteRows) settle(f fate, stuck []journal.Row) {
+	left := append(stuck, journalRows(f.unsure)...)
 	for _, entry := range f.entries {
-		if err := d.Journal.End(entry); err != nil {
+		if err := d.Journal.End(entry, left); err != nil {
 			d.stop(journalError(err))
 			return
 		}

@@ -117,7 +117,7 @@ func doRows(t *testing.T, ctx context.Context, d *DeleteRows, media ...item.Medi
 	err := d.Do(ctx, media, func(m Deletion) error {
 		got.files[m.ID] = m.FileID
 		got.times++
-		m.Batch.Gone(1, nil)
+		m.Batch.Gone(m.Media, 1, nil)
 		return nil
 	}, func(o item.Outcome) error {
 		_, id, _ := sandbox.SplitMXC(o.Key)

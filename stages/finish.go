@@ -18,13 +18,16 @@ type Finish struct {
 	Journal Journal
 	// Retry is for the database, FileRetry for the disk.
 	Retry, FileRetry retry.Policy
+	// Stopping says that what is not begun is to be left to the next run.
+	Stopping func() bool
 }
 
-// Do finishes one batch of the journal and gives the outcome of each of its media that needed something. A file goes
-// only if no row has its key any more: then its deletion was committed. The batch is struck out when nothing is left.
-func (f *Finish) Do(ctx context.Context, batch journal.Batch) ([]item.Outcome, error) {
-	media := make([]item.Media, len(batch.Rows))
-	for i, row := range batch.Rows {
+// Do finishes the rows of one batch of the journal and gives the outcome of each of its media that needed something. A
+// file goes only if no row has its key any more: then its deletion was committed. What could not be deleted, or was not
+// come to, stays in the journal.
+func (f *Finish) Do(ctx context.Context, batch journal.Batch, rows []journal.Row, report func(item.Outcome) error) error {
+	media := make([]item.Media, len(rows))
+	for i, row := range rows {
 		media[i] = item.Media{Flow: batch.Flow, Origin: row.Origin, ID: row.ID, FileID: row.FileID}
 	}
 	var there map[key]bool
@@ -33,31 +36,34 @@ func (f *Finish) Do(ctx context.Context, batch journal.Batch) ([]item.Outcome, e
 		return err
 	}, postgres.Again)
 	if err != nil {
-		return nil, fmt.Errorf("look whether the rows of the journal are gone: %w", err)
+		return fmt.Errorf("look whether the rows of the journal are gone: %w", err)
 	}
-	var outcomes []item.Outcome
-	clean := true
-	for _, m := range media {
+	var left []journal.Row
+	for i, m := range media {
 		if there[keyOf(m)] {
 			continue
 		}
-		out, err := f.remove(ctx, m)
-		if err != nil {
-			return outcomes, err
+		if f.Stopping() || ctx.Err() != nil {
+			left = append(left, rows[i])
+			continue
 		}
-		clean = clean && out.Status == item.Done
-		if out.Files > 0 || out.Status != item.Done {
-			outcomes = append(outcomes, out)
+		out := f.remove(ctx, m)
+		if out.Status != item.Done {
+			left = append(left, rows[i])
+		}
+		if out.Files == 0 && out.Status == item.Done {
+			continue // the earlier run came to it
+		}
+		if err := report(out); err != nil {
+			return err
 		}
 	}
-	if clean {
-		err = f.Journal.End(batch.ID)
-	}
-	return outcomes, err
+	return f.Journal.End(batch.ID, left)
 }
 
-// there returns the media whose row still names these files. Remote media that was fetched again has its row back, with
-// other files.
+// there returns the media whose row still names these files, and waits for a transaction that has it locked: that of a
+// run which was killed goes on for as long as the server is at it. Remote media that was fetched again has its row back,
+// with other files.
 func (f *Finish) there(ctx context.Context, media []item.Media) (map[key]bool, error) {
 	var origins, ids, files []string
 	for _, m := range media {
@@ -70,21 +76,24 @@ func (f *Finish) there(ctx context.Context, media []item.Media) (map[key]bool, e
 			  ON m.media_origin = k.origin AND m.media_id = k.id AND m.filesystem_id = k.file
 			ORDER BY m.media_origin, m.media_id FOR UPDATE OF m`, origins, ids, files)
 	}
-	return selectKeys(ctx, f.DB, localThere, origins, ids)
+	return selectKeys(ctx, f.DB, `
+		SELECT k.origin, m.media_id FROM local_media_repository m
+		JOIN unnest($1::text[], $2::text[]) k (origin, id) ON m.media_id = k.id
+		ORDER BY m.media_id FOR UPDATE OF m`, origins, ids)
 }
 
-func (f *Finish) remove(ctx context.Context, m item.Media) (item.Outcome, error) {
+func (f *Finish) remove(ctx context.Context, m item.Media) item.Outcome {
 	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done}
 	began := time.Now()
-	removed, tries, err := removeFiles(ctx, f.Store, f.FileRetry, m)
+	removed, tries, err := removeFiles(ctx, f.Store, f.FileRetry, f.Stopping, m)
 	// What the earlier run deleted before it ended is not missing.
 	out.Files, out.Bytes, out.Tries = removed.Files, removed.Bytes, tries
 	out.Took = time.Since(began)
-	if err != nil && ctx.Err() != nil {
-		return out, err
-	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		out.Status, out.Reason = item.Left, item.FilesLeft
+	case err != nil:
 		out.Status, out.Err = item.Failed, fmt.Errorf("its row was deleted by an earlier run, its files are not all gone: %w", err)
 	}
-	return out, nil
+	return out
 }

@@ -1,10 +1,8 @@
 package stages
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -13,7 +11,6 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
-	"synupkeep/internal/mediastore"
 )
 
 // notes is a journal in memory.
@@ -43,10 +40,13 @@ func (n *notes) Begin(_ item.Flow, rows []journal.Row) (uint64, error) {
 	return n.last, nil
 }
 
-func (n *notes) End(id uint64) error {
+func (n *notes) End(id uint64, left []journal.Row) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.open, id)
+	for _, r := range left {
+		n.open[id] = append(n.open[id], r.FileID)
+	}
 	return nil
 }
 
@@ -73,7 +73,7 @@ func deleteBatch(t *testing.T, d *DeleteRows, media []item.Media, files func(id 
 		t.Fatal(err)
 	}
 	for _, m := range rowless {
-		m.Batch.Gone(1, files(m.ID))
+		m.Batch.Gone(m.Media, 1, files(m.ID))
 	}
 }
 
@@ -98,11 +98,11 @@ func TestABatchStaysInTheJournalUntilItsFilesAreGone(t *testing.T) {
 	if diff := cmp.Diff([]string{"note0", "note1"}, during); diff != "" {
 		t.Errorf("while the files go: %s", diff)
 	}
-	if diff := cmp.Diff([]string{"note0", "note1"}, kept.unfinished()); diff != "" {
+	if diff := cmp.Diff([]string{"note1"}, kept.unfinished()); diff != "" {
 		t.Errorf("with a file that is still there: %s", diff)
 	}
 	deleteBatch(t, d, media[2:], func(string) error { return nil })
-	if diff := cmp.Diff([]string{"note0", "note1"}, kept.unfinished()); diff != "" {
+	if diff := cmp.Diff([]string{"note1"}, kept.unfinished()); diff != "" {
 		t.Errorf("a batch that is done: %s", diff)
 	}
 	deleteBatch(t, d, media, func(string) error { return nil }) // there is nothing to delete any more
@@ -126,74 +126,5 @@ func TestWithoutItsJournalNothingIsDeleted(t *testing.T) {
 	there, err := d.keys(t.Context(), localThere, []item.Media{m}, false)
 	if err != nil || len(there) != 1 {
 		t.Errorf("rows: %v, %v", there, err)
-	}
-}
-
-// disk notes what is removed and cannot remove some.
-type disk struct {
-	removed map[string]bool
-	stuck   string
-}
-
-func (d *disk) Remove(_ context.Context, kind mediastore.Kind, origin, fileID string) (mediastore.Removed, error) {
-	if fileID == d.stuck {
-		return mediastore.Removed{}, errors.New("not deletable")
-	}
-	d.removed[fmt.Sprint(kind, " ", origin, " ", fileID)] = true
-	return mediastore.Removed{Files: 2, Bytes: 10}, nil
-}
-
-func TestTheNextRunFinishesWhatNoRowNames(t *testing.T) {
-	db := copies(t)
-	there := localRow(t, db, "there", "") // its deletion was not committed
-	store := &disk{removed: map[string]bool{}, stuck: "stuck"}
-	kept := &notes{}
-	f := Finish{DB: db, Store: store, Journal: kept}
-	finish := func(rows ...journal.Row) map[string]string {
-		id, err := kept.Begin(item.LocalMedia, rows)
-		if err != nil {
-			t.Fatal(err)
-		}
-		outcomes, err := f.Do(t.Context(), journal.Batch{ID: id, Flow: item.LocalMedia, Rows: rows})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]string{}
-		for _, o := range outcomes {
-			got[o.Key] = fmt.Sprint(o.Status, " ", o.Rows, " ", o.Files, " ", o.Bytes)
-		}
-		return got
-	}
-	got := finish(
-		journal.Row{Origin: there.Origin, ID: there.ID, FileID: there.FileID},
-		journal.Row{Origin: "hs", ID: "gone", FileID: "gone"})
-	if diff := cmp.Diff(map[string]string{"mxc://hs/gone": "done 0 2 10"}, got); diff != "" {
-		t.Error(diff)
-	}
-	if left := kept.unfinished(); len(left) > 0 {
-		t.Errorf("still in the journal: %v", left)
-	}
-	// Fetched again after the run had ended: the row is back, with other files.
-	again := remoteRow(t, db, "server", "again", "")
-	cached := remoteRow(t, db, "server", "cached", "")
-	id, err := kept.Begin(item.RemoteMedia, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	outcomes, err := f.Do(t.Context(), journal.Batch{ID: id, Flow: item.RemoteMedia, Rows: []journal.Row{
-		{Origin: again.Origin, ID: again.ID, FileID: "formerFile"}, {Origin: cached.Origin, ID: cached.ID, FileID: "filecached"},
-	}})
-	if err != nil || len(outcomes) != 1 || outcomes[0].Key != again.Key() || len(kept.unfinished()) > 0 {
-		t.Errorf("fetched again: %v, %v", outcomes, err)
-	}
-	got = finish(journal.Row{Origin: "hs", ID: "stuck", FileID: "stuck"})
-	if diff := cmp.Diff(map[string]string{"mxc://hs/stuck": "failed 0 0 0"}, got); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"stuck"}, kept.unfinished()); diff != "" {
-		t.Error(diff)
-	}
-	if removed := slices.Sorted(maps.Keys(store.removed)); len(removed) != 2 {
-		t.Errorf("removed: %v", removed)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
 )
 
 // Ramp sets the pace of deletions: batches start small and grow only while files really go, so that a media store that
@@ -68,19 +69,20 @@ func (r *Ramp) Begin(ctx context.Context) (*Batch, error) {
 type Batch struct {
 	ramp *Ramp
 
-	// settle is called when the batch ends; clean says that every file that was to go is gone.
-	settle func(clean bool)
+	// settle is called when the batch ends; stuck are the rows whose files are not all gone.
+	settle func(stuck []journal.Row)
 
 	mu      sync.Mutex
 	open    int // items whose files are still to go
 	items   int
 	removed int64
 	failure error
+	stuck   []journal.Row
 }
 
 // Expect says that the rows of n items are gone and their files are to follow. It is called once; settle is called when
 // they have.
-func (b *Batch) Expect(n int, settle func(clean bool)) {
+func (b *Batch) Expect(n int, settle func(stuck []journal.Row)) {
 	b.mu.Lock()
 	b.open, b.items, b.settle = n, n, settle
 	b.mu.Unlock()
@@ -90,10 +92,13 @@ func (b *Batch) Expect(n int, settle func(clean bool)) {
 }
 
 // Gone says what became of the files of one item.
-func (b *Batch) Gone(files int64, err error) {
+func (b *Batch) Gone(m item.Media, files int64, err error) {
 	b.mu.Lock()
 	b.open--
 	b.removed += files
+	if err != nil {
+		b.stuck = append(b.stuck, journal.Row{Origin: m.Origin, ID: m.ID, FileID: m.FileID})
+	}
 	if b.failure == nil {
 		b.failure = err
 	}
@@ -106,7 +111,7 @@ func (b *Batch) Gone(files int64, err error) {
 
 // end judges a batch before another one may begin.
 func (r *Ramp) end(b *Batch) {
-	b.settle(b.failure == nil)
+	b.settle(b.stuck)
 	if err := r.judge(b); err != nil {
 		r.Flow.StopFeeding(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
 )
 
 // refusedBecause fails unless the flow was stopped with exit code 13 for this.
@@ -33,9 +34,9 @@ func begin(t *testing.T, r *Ramp) *Batch {
 
 // finish ends a batch of n items, each with that many files.
 func finish(b *Batch, n int, files int64, err error) {
-	b.Expect(n, func(bool) {})
+	b.Expect(n, func([]journal.Row) {})
 	for range n {
-		b.Gone(files, err)
+		b.Gone(item.Media{}, files, err)
 	}
 }
 
@@ -64,7 +65,7 @@ func TestBatchesDoNotGrowWithoutRows(t *testing.T) {
 	flow := &memFlow{}
 	r := NewRamp(1000, flow)
 	for range 10 {
-		begin(t, r).Expect(0, func(bool) {}) // all of them changed or in use
+		begin(t, r).Expect(0, func([]journal.Row) {}) // all of them changed or in use
 	}
 	if r.Size() != 1 || flow.Stopping() {
 		t.Errorf("size %d, stopped: %v", r.Size(), flow.Cause())
@@ -116,9 +117,9 @@ func TestABatchOfWhichNoFileCanBeDeletedStopsTheFlow(t *testing.T) {
 	flow := &memFlow{}
 	r := NewRamp(1000, flow)
 	b := begin(t, r)
-	b.Expect(2, func(bool) {})
-	b.Gone(0, denied)
-	b.Gone(1, nil)
+	b.Expect(2, func([]journal.Row) {})
+	b.Gone(item.Media{}, 0, denied)
+	b.Gone(item.Media{}, 1, nil)
 	if flow.Stopping() {
 		t.Errorf("one file that stays does not stop the others: %v", flow.Cause())
 	}
