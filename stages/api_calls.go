@@ -175,7 +175,7 @@ func notTheServers(what string) error {
 const (
 	// After this many media in a row whose files the server could not delete, it cannot delete any.
 	mostStuck = 100
-	mediaKept = "Synapse could not delete its file, so it keeps the row; its log says why (Failed to remove file)"
+	mediaKept = "the server could not delete its file, so it keeps the row; its log says why (Failed to remove file)"
 )
 
 // errStuck is the error of a server that could not delete one of so many media.
