@@ -164,7 +164,7 @@ func (c *Config) ageProblems(now time.Time) Errors {
 			problem = "is too young"
 		case !unknown && cutOff.After(now):
 			problem = "lies in the future"
-		case cutOff.Before(oldest()) && !(unknown && age.Before.IsZero()):
+		case cutOff.Before(oldest()) && (!unknown || !age.Before.IsZero()):
 			problem = "reaches back before 2014, when Matrix began"
 		default:
 			continue

@@ -90,8 +90,15 @@ func TestAskingForThePositionChangesNothing(t *testing.T) {
 }
 
 func TestServerAndDatabaseTellTheSameLatestEvents(t *testing.T) {
+	for _, version := range []string{"10", "12"} { // ids of rooms with and without a server
+		t.Run("room version "+version, func(t *testing.T) { sameLatestEvents(t, version) })
+	}
+}
+
+func sameLatestEvents(t *testing.T, version string) {
+	t.Helper()
 	s := sandbox.Shared(t)
-	roomID, _ := room(t, s, "10", anyID)
+	roomID, _ := room(t, s, version, anyID)
 	err := s.Plant(t.Context(), func(ctx context.Context, p *sandbox.Plant) error {
 		ids, err := p.BulkMessages(ctx, roomID, 3, time.Now().Add(-time.Hour), time.Second)
 		if err != nil {
