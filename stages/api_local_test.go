@@ -248,7 +248,7 @@ func TestTwoFlowsDoNotAskAtOnce(t *testing.T) {
 	r := newAPIRig(t)
 	turn := NewTurn()
 	r.api.delete = func(_ int, id string) (bool, error) {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // a call takes time
+		time.Sleep(time.Millisecond)
 		r.gone(t, id)
 		return true, nil
 	}

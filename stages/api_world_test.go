@@ -78,11 +78,11 @@ func (r *apiRig) gone(t *testing.T, mediaID string) {
 
 // What a server or a proxy answers.
 var (
-	errUnknownMedia = refusal(http.StatusNotFound, "M_NOT_FOUND")                                        //nolint:gochecknoglobals // a constant
-	errElsewhere    = refusal(http.StatusNotFound, "M_UNRECOGNIZED")                                     //nolint:gochecknoglobals // a constant
-	errGateway      = &synapse.Error{Status: http.StatusGatewayTimeout, Foreign: true}                   //nolint:gochecknoglobals // a constant
-	errLost         = &synapse.TransportError{Err: errors.New("connection reset")}                       //nolint:gochecknoglobals // a constant
-	errNotReached   = &synapse.TransportError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}} //nolint:gochecknoglobals // a constant
+	errUnknownMedia = refusal(http.StatusNotFound, "M_NOT_FOUND")
+	errElsewhere    = refusal(http.StatusNotFound, "M_UNRECOGNIZED")
+	errGateway      = &synapse.Error{Status: http.StatusGatewayTimeout, Foreign: true}
+	errLost         = &synapse.TransportError{Err: errors.New("connection reset")}
+	errNotReached   = &synapse.TransportError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}
 )
 
 func says(o item.Outcome) string { return string(o.Status) + " " + string(o.Reason) }
