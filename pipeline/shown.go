@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"sync"
+	"time"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
@@ -54,17 +55,30 @@ func (r *run) readShown(ctx context.Context) (*stages.Shown, *news, error) {
 	}
 	shown.Seal()
 	r.log.WithField("media", shown.Len()).Debug("protected set read")
-	return shown, &news{refs: refs, at: position, letEventsGo: !r.cfg.Media.KeepShown, since: map[uint64]item.Reason{}}, nil
+	return shown, newNews(refs, position, !r.cfg.Media.KeepShown), nil
 }
 
-// news tells what has come to be shown since the protected set was read. Each time it reads on from where it was.
+// news tells what has come to be shown since the protected set was read. Each time it reads on from where it was. Account
+// data has no index by time: on a server of many users it is read less often, so that the reading takes a twentieth of the
+// time at most.
 type news struct {
 	refs        sources.References
 	letEventsGo bool
 
-	mu    sync.Mutex
-	at    sources.Position
+	mu          sync.Mutex
+	at          sources.Position
+	accountData struct {
+		at   int64
+		read time.Time
+		took time.Duration
+	}
 	since map[uint64]item.Reason
+}
+
+func newNews(refs sources.References, at sources.Position, letEventsGo bool) *news {
+	n := &news{refs: refs, letEventsGo: letEventsGo, at: at, since: map[uint64]item.Reason{}}
+	n.accountData.at = at.AccountData
+	return n
 }
 
 // Shown implements stages.News.
@@ -75,7 +89,11 @@ func (n *news) Shown(ctx context.Context, q postgres.Querier, mediaIDs []string)
 	if err != nil {
 		return nil, err
 	}
-	err = n.refs.Since(ctx, q, n.at, func(hash uint64, why item.Reason) {
+	began := time.Now()
+	from := n.at
+	from.AccountData = n.accountData.at
+	from.NotAccountData = began.Sub(n.accountData.read) < 20*n.accountData.took
+	err = n.refs.Since(ctx, q, from, func(hash uint64, why item.Reason) {
 		if why != item.Event || !n.letEventsGo {
 			n.since[hash] = why
 		}
@@ -84,6 +102,9 @@ func (n *news) Shown(ctx context.Context, q postgres.Querier, mediaIDs []string)
 		return nil, err
 	}
 	n.at = next
+	if !from.NotAccountData {
+		n.accountData.at, n.accountData.read, n.accountData.took = next.AccountData, began, time.Since(began)
+	}
 	shown := map[string]item.Reason{}
 	for _, id := range mediaIDs {
 		if why, ok := n.since[references.Hash(id)]; ok {

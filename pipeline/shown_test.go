@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/postgres"
 	"synupkeep/internal/sandbox"
+	"synupkeep/sources"
 )
 
 // gallery is a room whose history shows media in every way: before the cut-off, which a purge takes away, and after it.
@@ -208,5 +210,54 @@ func TestADamagedMemoryProtectsAsMuch(t *testing.T) {
 		if !strings.Contains(r.log, "read anew") {
 			t.Errorf("damage at %d is not told:\n%s", at, r.log)
 		}
+	}
+}
+
+// What is read less often is not read from a later position.
+func TestNewsOfAccountDataMayWaitAndIsNotLost(t *testing.T) {
+	s := emptied(t)
+	db, err := postgres.Open(t.Context(), s.ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	refs := sources.References{DB: db.Reader, ServerName: s.ServerName(), CutOff: time.Now(), ReportsSince: time.Now()}
+	at, err := refs.Here(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mxc := upload(t, s, "galahad", longAgo)
+	n := newNews(refs, at, false)
+	ask := func() item.Reason {
+		shown, err := n.Shown(t.Context(), db.Reader, []string{idOf(mxc), "another"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(shown) > 0 && shown[idOf(mxc)] == "" {
+			t.Fatalf("%v", shown)
+		}
+		return shown[idOf(mxc)]
+	}
+	if why := ask(); why != "" {
+		t.Fatalf("it is shown by %q", why)
+	}
+	n.accountData.took = time.Hour // as on a server of very many users
+	user := s.As("galahad")
+	path := "/_matrix/client/v3/user/" + user.UserID() + "/account_data/m.image_pack"
+	if err := user.Do(t.Context(), http.MethodPut, path, nil, map[string]any{"url": mxc}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if why := ask(); why != "" {
+		t.Fatalf("account data was read: %q", why)
+	}
+	// So much that the position of now would be past it, slack included.
+	execSQL(t, s, `SELECT setval('account_data_sequence', nextval('account_data_sequence') + 5000)`)
+	ask()
+	n.accountData.took = 0
+	if why := ask(); why != item.AccountData {
+		t.Errorf("it is shown by %q", why)
+	}
+	if why := ask(); why != item.AccountData {
+		t.Errorf("and then by %q", why)
 	}
 }

@@ -17,6 +17,8 @@ type Position struct {
 	Events, Backfilled int64
 	// AccountData is a position in the stream of account data, Reports the id of an abuse report.
 	AccountData, Reports int64
+	// NotAccountData leaves account data out of Since: what is new there is found by a look for each user.
+	NotAccountData bool
 }
 
 // Many writers take numbers and commit in their own order: these are looked at again.
@@ -59,7 +61,11 @@ func (r References) Since(ctx context.Context, q postgres.Querier, from Position
 	if err := r.newEvents(ctx, q, from, f); err != nil {
 		return fmt.Errorf("read which local media new events name: %w", err)
 	}
-	for _, t := range append(small(has), changed("account_data", from), changed("room_account_data", from)) {
+	texts := small(has)
+	if !from.NotAccountData {
+		texts = append(texts, changed("account_data", from), changed("room_account_data", from))
+	}
+	for _, t := range texts {
 		if err := r.readOnce(ctx, q, t, f); err != nil {
 			return err
 		}
