@@ -96,6 +96,8 @@ func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 	defer r.stop(nil)
 	r.budget = r.startBudget()
 	defer r.budget.Stop()
+	ctx, release := r.endAfterGrace(ctx)
+	defer release()
 
 	report, err := createReport(r.cfg.Report)
 	if err == nil {

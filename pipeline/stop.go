@@ -27,6 +27,28 @@ func (r *run) startBudget() *time.Timer {
 	})
 }
 
+// overtime is how much later than purges everything else is ended: those are let go in good order before.
+const overtime = 5 * time.Second
+
+// endAfterGrace turns a soft stop into a hard one when the grace is over: a statement may go on for minutes, and whoever
+// stops us kills us in the end, without a report. The context it returns ends then, with the cause of the soft stop.
+func (r *run) endAfterGrace(ctx context.Context) (ends context.Context, release func()) {
+	ends, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(r.feed, func() {
+		grace := time.NewTimer(r.grace + overtime)
+		defer grace.Stop()
+		select {
+		case <-grace.C:
+			cancel(context.Cause(r.feed))
+		case <-ends.Done():
+		}
+	})
+	return ends, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
 // bounded does the run and returns when it has ended, or some time after a hard stop: a call that the operating system
 // does not come back from, as on a network file system that is away, must not keep the report from being written.
 func (r *run) bounded(ctx context.Context) error {

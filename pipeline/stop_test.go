@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -225,6 +226,49 @@ func adopts(t *testing.T, s *sandbox.Server, rooms []*talk, left []sinks.LeftPur
 		t.Errorf("the next run: %+v", h)
 	}
 	return f.asked()
+}
+
+// What hangs on the database when the grace is over is left, and does not fail.
+func TestNothingOutlastsTheGrace(t *testing.T) {
+	s := sandbox.Shared(t)
+	rooms := oldTalks(t, s, 1, 3)[0]
+	stops := newStops(t)
+	f := newFront(t, s)
+	begun, locked := make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	f.onPurge = func(int) int {
+		begin()
+		<-locked // the server hangs as well
+		return 0
+	}
+	cfg := only(s, f, rooms)
+	cfg.RetryFor = time.Hour
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.WithDB(t.Context(), func(ctx context.Context, db *pgx.Conn) error {
+			<-begun
+			tx, err := db.Begin(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, `LOCK TABLE events IN ACCESS EXCLUSIVE MODE`)
+			close(locked)
+			stops.first()
+			<-stops.ctx.Done()
+			return errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
+		})
+	}()
+	r := doStopped(t, cfg, stops, 100*time.Millisecond, nil)
+	stops.second()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	endsWith(t, r, item.CauseTerminated, item.CauseLeft)
+	h := r.flow(t, item.History)
+	if h.Failed != 0 || h.Done != 0 || h.LeftTotal != 3 || len(r.summary.Errors) != 1 {
+		t.Errorf("%+v, %+v", h, r.summary.Errors)
+	}
+	finish(t, s, rooms)
 }
 
 // After a hard stop not even the disk is asked.
