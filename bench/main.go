@@ -54,7 +54,7 @@ type comparison struct {
 func bench(ctx context.Context) error {
 	runs := flag.Int("runs", 5, "how often each contender runs")
 	slow := flag.Int("slow-runs", 3, "the same for baselines that take more than a minute")
-	only := flag.String("only", "history,local-media", "what to measure")
+	only := flag.String("only", "history,local-media,shown", "what to measure")
 	flag.Parse()
 	server, err := sandbox.Start(ctx, sandbox.Options{Log: os.Stderr})
 	if err != nil {
@@ -66,7 +66,7 @@ func bench(ctx context.Context) error {
 	for _, group := range []struct {
 		name string
 		rows func(ctx context.Context, s *sandbox.Server, runs, slow int) ([]comparison, func(context.Context) error, error)
-	}{{"history", historyRows}, {"local-media", localMediaRows}} {
+	}{{"history", historyRows}, {"local-media", localMediaRows}, {"shown", shownRows}} {
 		if !slices.Contains(strings.Split(*only, ","), group.name) {
 			continue
 		}
