@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +20,13 @@ import (
 // with its place in the stream. What becomes of the event is looked up each time: whether it is still there, is an outlier
 // by now, is current state.
 
-// page is how many events are looked up at once.
-const page = 1000
-
-// stretch is how many places of the stream are read at once.
-const stretch = 10_000
+const (
+	// page is how many events are looked up at once, fewer if they name more than so many media.
+	page     = 1000
+	mostMany = 100_000
+	// stretch is how many places of the stream are read at once.
+	stretch = 10_000
+)
 
 // naming is an event that names local media.
 type naming struct {
@@ -87,10 +90,11 @@ func (r References) tick(events *atomic.Int64) (stop func()) {
 // usage is one reading of the events.
 type usage struct {
 	References
-	reach  reach
-	f      func(uint64, item.Reason)
-	notes  notes
-	events atomic.Int64 // found so far
+	reach    reach
+	f        func(uint64, item.Reason)
+	notes    notes
+	replaced []known      // avatars that were replaced, of which it is not known by what
+	events   atomic.Int64 // found so far
 }
 
 // everything reads every event. One statement, so that no row can move from where it was not looked for yet to where it
@@ -100,6 +104,9 @@ func (u *usage) everything(ctx context.Context) error {
 		u.notes.begin(u.References, u.reach.Head)
 		return u.stream(ctx)
 	}, postgres.Again)
+	if err == nil {
+		err = u.ofTheirTime(ctx)
+	}
 	if err != nil {
 		u.notes.drop()
 		return fmt.Errorf("read which local media events name: %w", err)
@@ -133,25 +140,40 @@ func (u *usage) stream(ctx context.Context) (err error) {
 
 // eachPage looks up the events of rows of ids and JSON, while they come.
 func (u *usage) eachPage(ctx context.Context, rows pgx.Rows) error {
-	found := make([]naming, 0, page)
+	found := &batch{usage: u}
 	var id, json string
 	_, err := pgx.ForEachRow(rows, []any{&id, &json}, func() error {
-		hashes := named(json, u.ServerName)
-		if len(hashes) == 0 {
-			return nil
-		}
-		found = append(found, naming{id: id, hashes: hashes})
-		if len(found) < page {
-			return nil
-		}
-		err := u.lookUp(ctx, found)
-		found = found[:0]
-		return err
+		return found.add(ctx, naming{id: id, hashes: named(json, u.ServerName)})
 	})
 	if err != nil {
 		return err
 	}
-	return u.lookUp(ctx, found)
+	return found.flush(ctx)
+}
+
+// batch collects events to be looked up together.
+type batch struct {
+	*usage
+	found []naming
+	many  int
+}
+
+func (b *batch) add(ctx context.Context, n naming) error {
+	if len(n.hashes) == 0 {
+		return nil
+	}
+	b.found = append(b.found, n)
+	b.many += len(n.hashes)
+	if len(b.found) < page && b.many < mostMany {
+		return nil
+	}
+	return b.flush(ctx)
+}
+
+func (b *batch) flush(ctx context.Context) error {
+	err := b.lookUp(ctx, b.found)
+	b.found, b.many = b.found[:0], 0
+	return err
 }
 
 // remembered uses what earlier runs have read, and reads the rest.
@@ -168,6 +190,9 @@ func (u *usage) remembered(ctx context.Context, old *references.Reader) error {
 	if err == nil {
 		err = u.query(ctx, `e.stream_ordering IS NULL`)
 	}
+	if err == nil {
+		err = u.ofTheirTime(ctx)
+	}
 	if err != nil {
 		u.notes.drop()
 		return fmt.Errorf("read which local media events name: %w", err)
@@ -177,23 +202,17 @@ func (u *usage) remembered(ctx context.Context, old *references.Reader) error {
 }
 
 func (u *usage) recalled(ctx context.Context, old *references.Reader) error {
-	found := make([]naming, 0, page)
+	found := &batch{usage: u}
 	for {
 		stream, hashes, err := old.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return &unbelievableError{err}
-		}
-		if err == nil {
-			found = append(found, naming{stream: stream, remembered: true, hashes: append([]uint64(nil), hashes...)})
-		}
-		if len(found) == page || err != nil {
-			if err := u.lookUp(ctx, found); err != nil {
-				return err
-			}
-			found = found[:0]
+		if errors.Is(err, io.EOF) {
+			return found.flush(ctx)
 		}
 		if err != nil {
-			return nil //nolint:nilerr // it is the end of the memory
+			return &unbelievableError{err}
+		}
+		if err := found.add(ctx, naming{stream: stream, remembered: true, hashes: slices.Clone(hashes)}); err != nil {
+			return err
 		}
 	}
 }
@@ -209,9 +228,8 @@ func (u *usage) between(ctx context.Context, after, upTo int64) error {
 	return nil
 }
 
-// query reads the events that a condition selects by an index.
+// query reads the events that a condition selects by an index. Tried again, it may note an event twice, which does no harm.
 func (u *usage) query(ctx context.Context, where string, args ...any) error {
-	var found []naming
 	_, err := u.Retry.Do(ctx, func() error {
 		rows, err := u.DB.Query(ctx, `
 			SELECT e.event_id, j.json FROM events e JOIN event_json j ON j.event_id = e.event_id
@@ -220,23 +238,7 @@ func (u *usage) query(ctx context.Context, where string, args ...any) error {
 		if err != nil {
 			return err
 		}
-		found = found[:0]
-		var id, json string
-		_, err = pgx.ForEachRow(rows, []any{&id, &json}, func() error {
-			found = append(found, naming{id: id, hashes: named(json, u.ServerName)})
-			return nil
-		})
-		return err
+		return u.eachPage(ctx, rows)
 	}, postgres.Again)
-	if err != nil {
-		return err
-	}
-	for len(found) > 0 {
-		n := min(page, len(found))
-		if err := u.lookUp(ctx, found[:n]); err != nil {
-			return err
-		}
-		found = found[n:]
-	}
-	return nil
+	return err
 }

@@ -46,10 +46,14 @@ func (e event) why(going func(string, int64) bool) (why item.Reason, shown bool)
 
 // state is the reason by which current state of a type protects media.
 func state(eventType string) item.Reason {
-	if eventType == "m.room.member" || eventType == "m.room.avatar" {
+	if isAvatar(eventType) {
 		return item.Avatar
 	}
 	return item.StateEvent(eventType)
+}
+
+func isAvatar(eventType string) bool {
+	return eventType == "m.room.member" || eventType == "m.room.avatar"
 }
 
 // lookUp protects what these events name, unless it is not shown any more, and takes a note for the next run.
@@ -69,16 +73,63 @@ func (u *usage) lookUp(ctx context.Context, found []naming) error {
 			continue
 		}
 		u.events.Add(1)
-		if why, shown := e.why(u.Going); shown {
-			for _, hash := range e.hashes {
-				u.f(hash, why)
-			}
+		why, shown := e.why(u.Going)
+		switch {
+		case shown:
+			u.protect(e.hashes, why)
+		case isAvatar(e.Type):
+			u.replaced = append(u.replaced, e)
 		}
 		if e.Stream != nil && *e.Stream >= u.reach.Low && *e.Stream <= u.reach.High {
 			u.notes.add(*e.Stream, e.hashes)
 		}
 	}
-	return nil
+	if len(u.replaced) < mostReplaced {
+		return nil
+	}
+	return u.ofTheirTime(ctx)
+}
+
+func (u *usage) protect(hashes []uint64, why item.Reason) {
+	for _, hash := range hashes {
+		u.f(hash, why)
+	}
+}
+
+// mostReplaced is how many replaced avatars are kept in memory, to be looked for together: that reads a whole table.
+const mostReplaced = 20_000
+
+// ofTheirTime protects avatars that are outliers by now, if what replaced them is not: then the room's cut lies between
+// the two, and messages that are kept are drawn with the old one.
+func (u *usage) ofTheirTime(ctx context.Context) error {
+	if len(u.replaced) == 0 {
+		return nil
+	}
+	ids, hashes := []string{}, map[string][]uint64{}
+	for _, e := range u.replaced {
+		ids = append(ids, e.ID)
+		hashes[e.ID] = append(hashes[e.ID], e.hashes...)
+	}
+	u.replaced = u.replaced[:0]
+	_, err := u.Retry.Do(ctx, func() error {
+		rows, err := u.DB.Query(ctx, `
+			SELECT old.id, e.room_id, COALESCE(e.topological_ordering, e.depth) FROM unnest($1::text[]) old (id)
+			JOIN current_state_delta_stream d ON d.prev_event_id = old.id JOIN events e ON e.event_id = d.event_id
+			WHERE NOT e.outlier`, ids)
+		if err != nil {
+			return err
+		}
+		var id, room string
+		var depth int64
+		_, err = pgx.ForEachRow(rows, []any{&id, &room, &depth}, func() error {
+			if u.Going == nil || !u.Going(room, depth) {
+				u.protect(hashes[id], item.Avatar)
+			}
+			return nil
+		})
+		return err
+	}, postgres.Again)
+	return err
 }
 
 // known is an event with what it names.
@@ -93,6 +144,8 @@ func (u *usage) fates(ctx context.Context, found []naming) (events []known, err 
 	for _, n := range found {
 		if n.remembered {
 			byStream[n.stream] = append(byStream[n.stream], n.hashes...)
+			slices.Sort(byStream[n.stream])
+			byStream[n.stream] = slices.Compact(byStream[n.stream])
 		} else {
 			byID[n.id] = n
 		}

@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -116,4 +119,18 @@ func TestWhatComesToBeShownDuringTheRunIsSeen(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhatTakesLongIsSaid each minute, and not any more when it has ended.
+func TestWhatTakesLongIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said atomic.Int64
+		stop := References{Say: func(string) { said.Add(1) }}.tick(&atomic.Int64{})
+		<-time.After(150 * time.Second)
+		stop()
+		<-time.After(time.Hour)
+		if said.Load() != 2 {
+			t.Errorf("said %d times in 150 seconds", said.Load())
+		}
+	})
 }

@@ -238,6 +238,31 @@ func (w *world) newAvatar(id string) {
 	w.outlier(old)
 }
 
+// TestAvatarsOfTheTimeOfKeptMessagesAreProtected: with the cut between an avatar and what replaced it, messages that are
+// kept are drawn with the old one, however long ago that was.
+func TestAvatarsOfTheTimeOfKeptMessagesAreProtected(t *testing.T) {
+	w := newWorld(t)
+	w.refs.CutOff = time.Now().Add(72 * time.Hour) // everything is older
+	old, new, pack := w.id("old"), w.id("new"), w.id("pack")
+	avatar := w.state("m.room.avatar", "", map[string]any{"url": w.hs + old})
+	images := w.state("m.image_pack", "", map[string]any{"url": w.hs + pack})
+	replaced := w.state("m.room.avatar", "", map[string]any{"url": w.hs + new})
+	w.state("m.image_pack", "", map[string]any{})
+	want := map[string][]item.Reason{old: {item.Event}, new: {item.Avatar}, pack: {item.Event}}
+	wantShown(t, each(t, w.refs), want)
+	w.outlier(avatar)
+	w.outlier(images)
+	want[old], want[pack] = []item.Reason{item.Avatar}, nil
+	wantShown(t, each(t, w.refs), want)
+
+	plan := w.refs
+	plan.Going = func(room string, _ int64) bool { return room == w.room }
+	want[old] = nil
+	wantShown(t, each(t, plan), want)
+	w.outlier(replaced)
+	wantShown(t, each(t, w.refs), want)
+}
+
 // TestWhatUsersKeepOutsideOfRoomsProtectsItsMedia.
 func TestWhatUsersKeepOutsideOfRoomsProtectsItsMedia(t *testing.T) {
 	w := newWorld(t)
@@ -282,9 +307,10 @@ func TestDelayedEventsAreReadInEveryVersionOfTheSchema(t *testing.T) {
 func TestPinnedAndReportedEventsProtectTheirMedia(t *testing.T) {
 	w := newWorld(t)
 	pinned, unpinned, reported, early := w.id("pinned"), w.id("unpinned"), w.id("reported"), w.id("early")
-	first, second := w.picture(unpinned), w.picture(pinned)
+	secret := w.id("secret")
+	first, second, third := w.picture(unpinned), w.picture(pinned), w.send("m.room.encrypted", map[string]any{"x": w.hs + secret})
 	w.state("m.room.pinned_events", "", map[string]any{"pinned": []any{first}})
-	w.state("m.room.pinned_events", "", map[string]any{"pinned": []any{"$gone", 5, second}})
+	w.state("m.room.pinned_events", "", map[string]any{"pinned": []any{"$gone", 5, second, third}})
 	old := w.picture(early)
 	for _, event := range []string{w.picture(reported), old} {
 		if err := w.user.Report(t.Context(), w.room, event, "bad"); err != nil {
@@ -294,6 +320,7 @@ func TestPinnedAndReportedEventsProtectTheirMedia(t *testing.T) {
 	w.sql(`UPDATE event_reports SET received_ts = received_ts - 7200000 WHERE event_id = $1`, old)
 	want := map[string][]item.Reason{
 		pinned: {item.Event, item.Pinned}, unpinned: {item.Event}, reported: {item.Event, item.Reported}, early: {item.Event},
+		secret: nil,
 	}
 	wantShown(t, each(t, w.refs), want)
 
