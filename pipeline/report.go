@@ -85,12 +85,10 @@ func (r *run) tell(s sinks.Summary, report *sinks.Report, stdout io.Writer) []it
 		}
 	}
 	for _, e := range s.Errors {
-		log := r.log.WithField("hint", e.Hint)
 		if e.Wanted() {
-			log.Warn(e.Text())
-		} else {
-			log.Error(e.Text())
+			continue // it was said when it came
 		}
+		r.log.WithField("hint", e.Hint).Error(e.Text())
 	}
 	write := sinks.WriteTable
 	switch {
