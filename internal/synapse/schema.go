@@ -80,21 +80,25 @@ func needed() map[string]string {
 	return map[string]string{
 		"rooms":                             "room_id",
 		"room_aliases":                      "room_alias room_id",
-		"events":                            "event_id room_id topological_ordering stream_ordering outlier origin_server_ts received_ts type",
-		"state_events":                      "event_id",
+		"events":                            "event_id room_id topological_ordering depth stream_ordering outlier origin_server_ts received_ts type",
+		"state_events":                      "event_id state_key",
 		"rejections":                        "event_id",
 		"redactions":                        "event_id redacts have_censored",
 		"event_edges":                       "event_id prev_event_id",
 		"event_forward_extremities":         "event_id room_id",
 		"event_backward_extremities":        "event_id room_id",
 		"event_to_state_groups":             "event_id",
-		"event_reports":                     "event_id room_id received_ts",
+		"event_reports":                     "id event_id room_id received_ts",
+		"ex_outlier_stream":                 "event_id event_stream_ordering",
 		"current_state_events":              "event_id room_id type",
 		"partial_state_rooms":               "room_id",
 		"scheduled_tasks":                   "id action status timestamp resource_id error",
 		"users":                             "name",
 		"destinations":                      "destination failure_ts",
-		"current_state_delta_stream":        "stream_id type prev_event_id",
+		"current_state_delta_stream":        "stream_id type event_id prev_event_id",
+		"local_current_membership":          "room_id user_id event_id membership",
+		"account_data":                      "user_id stream_id content",
+		"room_account_data":                 "user_id stream_id content",
 		"profiles":                          "avatar_url",
 		"user_directory":                    "avatar_url",
 		"room_memberships":                  "event_id avatar_url",
@@ -140,7 +144,9 @@ func requireColumns(ctx context.Context, db postgres.Querier) error {
 
 // CheckPrivileges says whether this role may read what a run reads and delete what it deletes.
 func CheckPrivileges(ctx context.Context, db postgres.Querier) error {
-	tables, privileges := []string{"sliding_sync_joined_rooms"}, []string{"SELECT"} // where it exists
+	// Where they exist.
+	tables := []string{"sliding_sync_joined_rooms", "delayed_events", "account_data_sequence"}
+	privileges := []string{"SELECT", "SELECT", "SELECT"}
 	for table := range needed() {
 		wanted := "SELECT"
 		if strings.HasPrefix(table, "local_media_repository") || strings.HasPrefix(table, "remote_media_cache") {
