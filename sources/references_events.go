@@ -54,6 +54,9 @@ func (r References) events(ctx context.Context, f func(uint64, item.Reason)) err
 		}
 		why = bad
 	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	if why != nil && !errors.Is(why, references.ErrNothing) {
 		r.say("what the events name is read anew: %v", why)
 	}
@@ -115,35 +118,36 @@ func (u *usage) everything(ctx context.Context) error {
 	return nil
 }
 
-func (u *usage) stream(ctx context.Context) (err error) {
+func (u *usage) stream(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // before the rollback it would only be waited for that the rest of the rows is read
+	defer cancel()
 	tx, err := u.DB.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			cancel()
-		}
-		_ = tx.Rollback(ctx) // it has changed nothing
-	}()
-	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+	defer func() { _ = tx.Rollback(ctx) }() // it has changed nothing
+	// PostgreSQL expects a third of the rows to match, and that handing them on would cost more than several workers save.
+	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; SET LOCAL parallel_tuple_cost = 0`); err != nil {
 		return err
 	}
 	rows, err := tx.Query(ctx, `SELECT event_id, json FROM event_json WHERE position($1 in json) > 0`, needle(u.ServerName))
 	if err != nil {
 		return err
 	}
-	return u.eachPage(ctx, rows)
+	return u.eachPage(ctx, rows, cancel)
 }
 
-// eachPage looks up the events of rows of ids and JSON, while they come.
-func (u *usage) eachPage(ctx context.Context, rows pgx.Rows) error {
+// eachPage looks up the events of rows of ids and JSON, while they come. It calls stop before it leaves the rest of them,
+// which would be read to their end otherwise.
+func (u *usage) eachPage(ctx context.Context, rows pgx.Rows, stop func()) error {
 	found := &batch{usage: u}
 	var id, json string
 	_, err := pgx.ForEachRow(rows, []any{&id, &json}, func() error {
-		return found.add(ctx, naming{id: id, hashes: named(json, u.ServerName)})
+		err := found.add(ctx, naming{id: id, hashes: named(json, u.ServerName)})
+		if err != nil {
+			stop()
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -238,7 +242,7 @@ func (u *usage) query(ctx context.Context, where string, args ...any) error {
 		if err != nil {
 			return err
 		}
-		return u.eachPage(ctx, rows)
+		return u.eachPage(ctx, rows, func() {})
 	}, postgres.Again)
 	return err
 }

@@ -164,6 +164,33 @@ func TestAMemoryOfAnotherStateOfTheDatabaseIsNotBelieved(t *testing.T) {
 	}
 }
 
+// TestAMemoryFromTheFutureIsNotBelieved: a database that was put back to an earlier state is at an earlier transaction.
+func TestAMemoryFromTheFutureIsNotBelieved(t *testing.T) {
+	w, said := remembering(t)
+	id := w.id("x")
+	w.picture(id)
+	w.settle()
+	each(t, w.refs)
+	old, err := w.refs.Memory.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := old.Head()
+	old.Close()
+	head.Transaction += 1_000_000
+	out, err := w.refs.Memory.Write(head) // and nothing else
+	if err == nil {
+		err = out.Commit()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantShown(t, each(t, w.refs), map[string][]item.Reason{id: {item.Event}})
+	if len(*said) != 1 {
+		t.Errorf("%q", *said)
+	}
+}
+
 // TestARestoredDatabaseIsReadAnew restores one.
 func TestARestoredDatabaseIsReadAnew(t *testing.T) {
 	s := sandbox.Shared(t)
