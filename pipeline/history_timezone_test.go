@@ -28,6 +28,8 @@ type childRun struct {
 	// Rooms are those of a run of the history. Without, it is the media's turn.
 	Rooms                []string
 	MediaStore, StateDir string
+	// Flow is the only one, if one is given.
+	Flow item.Flow
 }
 
 // child returns the exit code.
@@ -45,7 +47,9 @@ func child(given string) int {
 	if len(c.Rooms) == 0 {
 		cfg.MediaStore, cfg.StateDir = c.MediaStore, c.StateDir
 		cfg.Media = config.Media{DeleteConcurrency: 4, BatchSize: 100, KeepShown: true, Via: config.ViaDisk}
-		cfg.Flows = item.Flows()[1:]
+		if cfg.Flows = item.Flows()[1:]; c.Flow != "" {
+			cfg.Flows = []item.Flow{c.Flow}
+		}
 		for _, f := range cfg.Flows {
 			cfg.Ages[f] = config.Age{Delta: 30 * day}
 		}

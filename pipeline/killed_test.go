@@ -27,10 +27,10 @@ func TestKilledAtAnyMomentTheNextRunFinishes(t *testing.T) {
 	old := time.Now().Add(-longAgo)
 	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) (err error) {
 		data := bytes.Repeat([]byte("x"), 500)
-		if gone, err = p.LocalMedia(ctx, 3000, sandbox.Media{Data: data, Thumbnails: 2, Created: old}, time.Second); err != nil {
+		if gone, err = p.LocalMedia(ctx, 1000, sandbox.Media{Data: data, Thumbnails: 2, Created: old}, time.Second); err != nil {
 			return err
 		}
-		for i := range 600 {
+		for i := range 200 {
 			m := sandbox.Media{Data: data, Thumbnails: 2, Created: old, LastAccess: old}
 			preview, err := p.Preview(ctx, fmt.Sprint("http://page/", i), m)
 			if err != nil {
@@ -56,7 +56,7 @@ func TestKilledAtAnyMomentTheNextRunFinishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	finished := 0
-	const kills = 12
+	const kills = 5
 	for killed := 0; killed < kills; {
 		code, log := killedAfter(t, s, string(given), rand.IntN(200))
 		if bytes.Contains(log, []byte("finished what an earlier run began")) {
