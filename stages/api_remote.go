@@ -229,10 +229,13 @@ func (c *PurgeCache) refuseDown(ctx context.Context, step []item.Media, before t
 
 // OriginsDown is the error of media that could not be fetched again, and that the call cannot leave out.
 func OriginsDown(servers int64, example string) error {
+	whose := example + ", which has not answered for a week"
+	if servers > 1 {
+		whose = fmt.Sprintf("%d servers that have not answered for a week, such as %s", servers, example)
+	}
 	return &item.RunError{
 		Cause: item.CauseRefused, Doing: "purge the cache of remote media",
-		Err: fmt.Errorf("media past the cut-off is of %d servers that have not answered for a week, such as %s: "+
-			"it could not be fetched again, and Synapse's purge cannot leave it out", servers, example),
+		Err:  fmt.Errorf("some of the media past the cut-off came from %s: it could not be fetched again, and Synapse's purge cannot leave it out", whose),
 		Hint: "--remote-dead delete lets it go; --media-via disk keeps it and deletes the rest; --skip remote-media leaves all of it.",
 	}
 }
