@@ -121,7 +121,7 @@ func TestStepsGrow(t *testing.T) {
 		}
 		sizes = append(sizes, left[i]-next)
 	}
-	if sizes[0] != 1 || len(sizes) < 5 || len(sizes) > 8 {
+	if sizes[0] != 1 || len(sizes) < 5 || len(sizes) > 8 || sizes[1] > 10 || sizes[2] > 10 {
 		t.Errorf("steps of %v", sizes)
 	}
 	for _, n := range sizes {
