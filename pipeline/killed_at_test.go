@@ -39,7 +39,7 @@ func (k *killing) rolledBack(t *testing.T) {
 	execSQL(t, k.s, `SELECT pg_terminate_backend($1)`, c.pid)
 	c.ended(t)
 	k.wantGone(t, c.before, c.before)
-	k.finishes(t, enough-c.before)
+	k.finishes(t, enough-c.before, 0)
 }
 
 func (k *killing) committed(t *testing.T) {
@@ -47,7 +47,7 @@ func (k *killing) committed(t *testing.T) {
 	c.release(t)
 	c.ended(t)
 	k.wantGone(t, c.before+c.batch, c.before)
-	k.finishes(t, enough-c.before)
+	k.finishes(t, enough-c.before, c.batch)
 }
 
 // committedLater has the next run come while the server is still at it. It must not take the rows that it sees for rows
@@ -59,7 +59,7 @@ func (k *killing) committedLater(t *testing.T) {
 		c.rowsAwaited(t)
 		c.release(t)
 	})
-	k.finishes(t, enough-c.before)
+	k.finishes(t, enough-c.before, c.batch)
 	released.Wait()
 }
 
@@ -162,7 +162,7 @@ func (k *killing) beforeUnlink(t *testing.T) {
 		t.Errorf("%d media have no row and all their files; not in the journal: %v", len(batch), missing)
 	}
 	k.settled(t)
-	k.finishes(t, enough-len(fileless))
+	k.finishes(t, enough-len(fileless), len(batch))
 }
 
 // amidUnlinks kills a run while it deletes files, and the next while it goes on with that.
@@ -170,7 +170,7 @@ func (k *killing) amidUnlinks(t *testing.T) {
 	const tries = 5
 	for range tries {
 		if k.killTwice(t) {
-			k.finishes(t, -1)
+			k.finishes(t, -1, -1)
 			return
 		}
 		k.of(t, k.flow)

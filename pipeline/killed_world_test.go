@@ -206,9 +206,9 @@ func (k *killing) unlocked(t *testing.T) {
 	})
 }
 
-// finishes checks that the next run leaves what one undisturbed run leaves. media is how many it has to do something about,
-// fewer than 0 if that is not known.
-func (k *killing) finishes(t *testing.T, media int) {
+// finishes checks that the next run leaves what one undisturbed run leaves, and that it says so: of how many media it deletes
+// something, and of how many of those the row was gone. Fewer than 0 is not known.
+func (k *killing) finishes(t *testing.T, media, finished int) {
 	t.Helper()
 	k.unlocked(t)
 	cfg := settings(k.s, k.flow)
@@ -218,6 +218,9 @@ func (k *killing) finishes(t *testing.T, media int) {
 	exactly(t, k.s, k.before.without(t, k.gone[k.flow]...))
 	if media >= 0 {
 		wantCounts(t, r, k.flow, map[string]int64{"done": int64(media)})
+	}
+	if sum := r.flow(t, k.flow); finished >= 0 && (sum.Finished != int64(finished) || sum.Rows != int64(media-finished)) {
+		t.Errorf("%d media were finished, want %d, of %d that are done: %+v", sum.Finished, finished, media, sum)
 	}
 	if left := k.journaled(t); len(left) > 0 {
 		t.Errorf("still in the journal: %v", left)

@@ -40,6 +40,7 @@
 //	  pinned_deleted    history: how many of the messages were pinned in their room
 //	  shown_deleted     local-media, with --keep-shown=false: how many of the rows were of media that kept events show
 //	  shown_bytes_freed the bytes of those
+//	  finished          media of which an earlier run had deleted the row, and this one files
 //	  files_deleted     thumbnails included
 //	  files_missing     content files that were not there any more
 //	  bytes_freed       on disk, thumbnails included; history frees nothing that can be counted at once

@@ -83,7 +83,9 @@ func goodRun() sinks.Summary {
 	media = append(media, item.Outcome{Key: "mxc://example.org/u", Status: item.Skipped, Reason: item.InUse})
 	r.flow(item.LocalMedia, 4200*time.Millisecond, nil, media...)
 	r.flow(item.RemoteMedia, 35*time.Millisecond, nil,
-		item.Outcome{Key: "mxc://other.example/x", Status: item.Done, Rows: 1, Files: 1, Bytes: 2048})
+		item.Outcome{Key: "mxc://other.example/x", Status: item.Done, Rows: 1, Files: 1, Bytes: 2048},
+		item.Outcome{Key: "mxc://other.example/y", Status: item.Done, Files: 3, Bytes: 4096, Finished: true},
+		item.Outcome{Key: "mxc://other.example/z", Status: item.Done, Files: 1, Bytes: 1024, Finished: true})
 	r.flow(item.Previews, 8*time.Millisecond, nil)
 	return r.end()
 }

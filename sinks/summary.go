@@ -80,6 +80,9 @@ type FlowSummary struct {
 	Shown      int64 `json:"shown_deleted"`
 	ShownBytes int64 `json:"shown_bytes_freed"`
 
+	// Finished counts the media of which an earlier run had deleted the row, and this one files.
+	Finished int64 `json:"finished"`
+
 	Files   int64 `json:"files_deleted"`
 	Missing int64 `json:"files_missing"`
 	Bytes   int64 `json:"bytes_freed"`

@@ -148,6 +148,9 @@ func deleted(f FlowSummary) string {
 	if f.Files > 0 {
 		words = append(words, number(f.Files, "file", "files"))
 	}
+	if f.Finished > 0 {
+		words = append(words, "among them those of "+number(f.Finished, "media whose row", "media whose rows")+" an earlier run had deleted")
+	}
 	if f.Missing > 0 {
 		words = append(words, number(f.Missing, "file was", "files were")+" not there any more")
 	}

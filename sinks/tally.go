@@ -94,6 +94,9 @@ func (t *Tally) Add(o item.Outcome) {
 		sum.Shown += o.Rows
 		sum.ShownBytes += o.Bytes
 	}
+	if o.Finished && o.Files > 0 {
+		sum.Finished++
+	}
 	sum.Files += o.Files
 	sum.Missing += o.Missing
 	sum.Bytes += o.Bytes

@@ -83,7 +83,7 @@ func (f *Finish) there(ctx context.Context, media []item.Media) (map[key]bool, e
 }
 
 func (f *Finish) remove(ctx context.Context, m item.Media) item.Outcome {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done}
+	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Finished: true}
 	began := time.Now()
 	removed, tries, err := removeFiles(ctx, f.Store, f.FileRetry, f.Stopping, m)
 	// What the earlier run deleted before it ended is not missing.

@@ -90,6 +90,8 @@ type Outcome struct {
 	Files, Missing int64
 	// ShownByEvent says that it was deleted although a kept event shows it.
 	ShownByEvent bool
+	// Finished says that an earlier run had deleted its row and ended before all its files were gone.
+	Finished bool
 	// Bytes is what was freed on disk, thumbnails included. History frees nothing that can be counted at once.
 	Bytes int64
 	// Tries is how often the deciding call was made, 1 without a retry.
