@@ -89,6 +89,8 @@ func (r *run) finishBatch(ctx context.Context, f stages.Finish, batch journal.Ba
 	if err != nil {
 		return failed(doing, err, databaseHint(err))
 	}
-	r.log.WithField("flow", batch.Flow).Infof("finished what an earlier run began: files of %d media whose rows were gone", finished)
+	if finished > 0 {
+		r.log.WithField("flow", batch.Flow).Infof("finished what an earlier run began: files of %d media whose rows were gone", finished)
+	}
 	return nil
 }
