@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ func (r *run) refusedBy(doing string, err error) error {
 	if synapse.Classify(err) == synapse.Unauthorized {
 		cause = item.CauseToken
 	}
-	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: synapse.Advice(err)}
+	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: cmp.Or(synapse.Advice(err), "Synapse's own log says what went wrong there.")}
 }
 
 func (r *run) takeLock(ctx context.Context) (err error) {

@@ -10,6 +10,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 )
 
@@ -61,7 +62,8 @@ func (r *run) checkUser(ctx context.Context, user string) error {
 // checkPosition refuses a copy that the server has left behind. The server asks the database for every number that it gives
 // to an event, so it can never be further than the database that it writes to.
 func (r *run) checkPosition(ctx context.Context) error {
-	position, err := r.api.Position(ctx, r.serverName)
+	var position int64
+	err := r.patiently(ctx, func() (err error) { position, err = r.api.Position(ctx, r.serverName); return err })
 	switch {
 	case errors.Is(err, synapse.ErrNoPosition), err != nil && noSuchCall(err):
 		r.cannotTell(err)
@@ -101,7 +103,8 @@ func (r *run) cannotTell(err error) {
 // is itself a copy, or older than the database, does not know it. On a server without any room nothing can be compared.
 func (r *run) checkLatestRoom(ctx context.Context) error {
 	for begun := time.Now(); ; {
-		view, err := compareLatestRoom(ctx, r.api, r.db.Reader)
+		var view latest
+		err := r.patiently(ctx, func() (err error) { view, err = compareLatestRoom(ctx, r.api, r.db.Reader); return err })
 		switch {
 		case err != nil && postgres.IsConnection(err):
 			return failed(comparing, err, databaseHint(err))
@@ -122,6 +125,22 @@ func (r *run) checkLatestRoom(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// patiently asks again also where the server answers 500: these are the first calls of a run that need its database, and
+// after PostgreSQL was restarted it answers so once for each of its connections, 10 by default.
+func (r *run) patiently(ctx context.Context, ask func() error) error {
+	const most = 20
+	hiccups, again := 0, synapse.Again()
+	quickly := retry.Policy{For: r.cfg.RetryFor, First: 50 * time.Millisecond, Most: time.Second}
+	_, err := quickly.Do(ctx, ask, func(err error) (bool, time.Duration) {
+		if synapse.Classify(err) == synapse.Hiccup {
+			hiccups++
+			return hiccups <= most, 0
+		}
+		return again(err)
+	})
+	return err
 }
 
 // isAnswer says whether an error comes from the API rather than from the database.

@@ -28,6 +28,7 @@ type gallery struct {
 
 func newGallery(t *testing.T, s *sandbox.Server) gallery {
 	t.Helper()
+	restored(t, s)
 	user := s.As("galahad")
 	up := func() string { return upload(t, s, "galahad", longAgo) }
 	g := gallery{room: newRoom(t, s, "galahad", sandbox.RoomOptions{}), others: map[item.Reason]string{}}
@@ -93,6 +94,8 @@ func newGallery(t *testing.T, s *sandbox.Server) gallery {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Nothing of it is news.
+	execSQL(t, s, `UPDATE events SET received_ts = received_ts - $1, origin_server_ts = origin_server_ts - $1`, (2 * aDay).Milliseconds())
 	return g
 }
 
