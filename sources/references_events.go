@@ -137,27 +137,40 @@ func (u *usage) stream(ctx context.Context) error {
 	return u.eachPage(ctx, rows, cancel)
 }
 
-// eachPage looks up the events of rows of ids and JSON, while they come. It calls stop before it leaves the rest of them,
-// which would be read to their end otherwise.
+// eachPage looks up the events of rows of ids and JSON, each page while the next one comes. It calls stop when that fails:
+// the rest of the rows would be read to their end otherwise.
 func (u *usage) eachPage(ctx context.Context, rows pgx.Rows, stop func()) error {
-	found := &batch{usage: u}
+	pages, ended := make(chan []naming), make(chan error, 1)
+	go func() {
+		var failed error
+		for page := range pages {
+			if failed != nil {
+				continue // what still comes until the rows have ended
+			}
+			if failed = u.lookUp(ctx, page); failed != nil {
+				stop()
+			}
+		}
+		ended <- failed
+	}()
+	found := &batch{take: func(_ context.Context, page []naming) error { pages <- page; return nil }}
 	var id, json string
 	_, err := pgx.ForEachRow(rows, []any{&id, &json}, func() error {
-		err := found.add(ctx, naming{id: id, hashes: named(json, u.ServerName)})
-		if err != nil {
-			stop()
-		}
-		return err
+		return found.add(ctx, naming{id: id, hashes: named(json, u.ServerName)})
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = found.flush(ctx)
 	}
-	return found.flush(ctx)
+	close(pages)
+	if failed := <-ended; failed != nil {
+		return failed // why the rows have ended
+	}
+	return err
 }
 
 // batch collects events to be looked up together.
 type batch struct {
-	*usage
+	take  func(ctx context.Context, found []naming) error
 	found []naming
 	many  int
 }
@@ -175,9 +188,9 @@ func (b *batch) add(ctx context.Context, n naming) error {
 }
 
 func (b *batch) flush(ctx context.Context) error {
-	err := b.lookUp(ctx, b.found)
-	b.found, b.many = b.found[:0], 0
-	return err
+	found := b.found
+	b.found, b.many = nil, 0
+	return b.take(ctx, found)
 }
 
 // remembered uses what earlier runs have read, and reads the rest.
@@ -206,7 +219,7 @@ func (u *usage) remembered(ctx context.Context, old *references.Reader) error {
 }
 
 func (u *usage) recalled(ctx context.Context, old *references.Reader) error {
-	found := &batch{usage: u}
+	found := &batch{take: u.lookUp}
 	for {
 		stream, hashes, err := old.Next()
 		if errors.Is(err, io.EOF) {
