@@ -109,7 +109,7 @@ func TestWithoutADiskPreviewsStay(t *testing.T) {
 		{[]string{"--only", "local-media"}, withoutPreviews[1:2], 0},
 		{[]string{"--only", "local-media,previews", "--skip", "previews"}, withoutPreviews[1:2], 0},
 	} {
-		cfg := mustParse(t, withToken(), append([]string{"run", "-d", "30d", "--media-via", "api"}, test.args...)...)
+		cfg := mustParse(t, withToken(), append([]string{"run", "-d", "30d", "--media-via", "api", "--state-dir", "/s"}, test.args...)...)
 		if diff := cmp.Diff(test.want, cfg.Flows); diff != "" || len(cfg.Warnings) != test.warnings {
 			t.Errorf("%q: %s%q", test.args, diff, cfg.Warnings)
 		}
@@ -119,6 +119,10 @@ func TestWithoutADiskPreviewsStay(t *testing.T) {
 		if _, planned := cfg.Ages[item.Previews]; planned {
 			t.Errorf("%q: previews have an age", test.args)
 		}
+	}
+	forgetful := mustParse(t, withToken(), "-d", "30d", "--media-via=api", "--only=local-media")
+	if forgetful.StateDir != "" || len(forgetful.Warnings) != 1 || !strings.HasPrefix(forgetful.Warnings[0], "without --state-dir nothing is remembered") {
+		t.Errorf("state in %q: %q", forgetful.StateDir, forgetful.Warnings)
 	}
 	problems := wantErrors(t, withToken("SYNUPKEEP_ONLY", "history previews"), []string{"--media-via=api"}, "SYNUPKEEP_ONLY")
 	if !strings.Contains(problems, "leaves the files of previews behind") || !strings.Contains(problems, "--media-via disk") {

@@ -70,6 +70,9 @@ func (r *reader) config(a arrangement) *Config {
 	if via == ViaAPI {
 		cfg.Flows = r.withoutDisk(cfg.Flows)
 	}
+	if cfg.StateDir == "" && slices.Contains(cfg.Flows, item.LocalMedia) {
+		r.warn("without --state-dir nothing is remembered: each run reads all events anew to see which local media they show")
+	}
 	r.readAges(cfg, a.bare)
 	r.readHistory(cfg)
 	r.readMedia(cfg)
