@@ -2,6 +2,7 @@ package sources
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -10,16 +11,21 @@ import (
 	"synupkeep/internal/postgres"
 )
 
-// fate is what has become of an event.
+// fate is what has become of an event. That it may be current state or an invitation is asked of state events alone, of
+// which there are few among very many events; that it was redacted since, of those that are remembered.
 const fate = `
 	SELECT e.event_id, e.stream_ordering, e.room_id, e.type, COALESCE(e.topological_ordering, e.depth), e.outlier,
-		c.event_id IS NOT NULL, COALESCE(m.membership IN ('invite', 'knock'), false),
-		EXISTS (SELECT FROM redactions r WHERE r.redacts = e.event_id)
+		COALESCE(c.is, false), COALESCE(m.membership IN ('invite', 'knock'), false), %s
 	FROM events e
 	LEFT JOIN state_events s ON s.event_id = e.event_id
-	LEFT JOIN current_state_events c ON c.event_id = e.event_id
-	LEFT JOIN local_current_membership m ON m.user_id = s.state_key AND m.room_id = e.room_id AND m.event_id = e.event_id
-	WHERE `
+	LEFT JOIN LATERAL (
+		SELECT true AS is FROM current_state_events c WHERE s.event_id IS NOT NULL AND c.event_id = s.event_id OFFSET 0
+	) c ON true
+	LEFT JOIN LATERAL (
+		SELECT m.membership FROM local_current_membership m WHERE s.event_id IS NOT NULL
+			AND m.user_id = s.state_key AND m.room_id = e.room_id AND m.event_id = s.event_id OFFSET 0
+	) m ON true
+	WHERE %s = ANY ($1)`
 
 // event is one that names local media, as it is now.
 type event struct {
@@ -162,14 +168,17 @@ func (u *usage) fates(ctx context.Context, found []naming) (events []known, err 
 	_, err = u.Retry.Do(ctx, func() error {
 		events = events[:0]
 		for _, q := range []struct {
-			where string
-			arg   any
-			any   bool
-		}{{`e.stream_ordering = ANY ($1)`, streams, len(streams) > 0}, {`e.event_id = ANY ($1)`, ids, len(ids) > 0}} {
+			sql string
+			arg any
+			any bool
+		}{
+			{fmt.Sprintf(fate, `EXISTS (SELECT FROM redactions r WHERE r.redacts = e.event_id)`, `e.stream_ordering`), streams, len(streams) > 0},
+			{fmt.Sprintf(fate, `false`, `e.event_id`), ids, len(ids) > 0},
+		} {
 			if !q.any {
 				continue
 			}
-			rows, err := u.DB.Query(ctx, fate+q.where, q.arg)
+			rows, err := u.DB.Query(ctx, q.sql, q.arg)
 			if err != nil {
 				return err
 			}
