@@ -23,7 +23,7 @@ const (
 
 // mediaAPI is what the flows share that delete media through Synapse.
 type mediaAPI struct {
-	turn stages.Turn
+	turn *stages.Turn
 
 	mu         sync.Mutex
 	unanswered []string

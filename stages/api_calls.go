@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,28 +23,32 @@ type MediaAPI interface {
 
 // Turn is held while Synapse is asked to delete media, by one flow at a time: it deletes on the thread that answers
 // everybody else.
-type Turn chan struct{}
+type Turn struct {
+	slot chan struct{}
+	// unanswered is a call that Synapse may still be at; then nobody has a turn any more.
+	unanswered atomic.Pointer[string]
+}
 
 // NewTurn returns a Turn that nobody holds.
-func NewTurn() Turn { return make(Turn, 1) }
+func NewTurn() *Turn { return &Turn{slot: make(chan struct{}, 1)} }
 
-func (t Turn) take(ctx context.Context) error {
+func (t *Turn) take(ctx context.Context) error {
 	select {
-	case t <- struct{}{}:
+	case t.slot <- struct{}{}:
 		return context.Cause(ctx)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (t Turn) give() { <-t }
+func (t *Turn) give() { <-t.slot }
 
 // APICalls is what the flows have in common that delete media through the admin API: one call at a time, and none while
 // an earlier one may still be under way, because Synapse goes on with what nobody waits for any more.
 type APICalls struct {
 	DB     postgres.Querier
 	API    MediaAPI
-	Turn   Turn
+	Turn   *Turn
 	Budget *Budget
 	Retry  retry.Policy
 	Flow   Stopper
@@ -89,19 +94,46 @@ func (a *APICalls) ask(ctx context.Context, before func(context.Context) error, 
 		asked.mayRun = err != nil && synapse.MayRun(err, time.Since(began))
 		return err
 	}, func(err error) (bool, time.Duration) {
-		if more, wait := postgres.Again(err); more {
-			return true, wait
-		}
 		if asked.mayRun {
 			return false, 0
 		}
-		return again(err)
+		if isAPI(err) { // a lost connection looks like one to the database as well
+			return again(err)
+		}
+		return postgres.Again(err)
 	})
 	return asked
 }
 
+// isAPI says whether an error comes from the admin API or the way to it.
+func isAPI(err error) bool {
+	var refused *synapse.Error
+	var lost *synapse.TransportError
+	return errors.As(err, &refused) || errors.As(err, &lost)
+}
+
+// stillRuns notes a call that Synapse may still be at: it is the last one of the run.
+func (a *APICalls) stillRuns(call string) {
+	a.Turn.unanswered.Store(&call)
+	a.Unanswered(call)
+	a.Flow.StopFeeding(stillRuns(call))
+}
+
+func stillRuns(call string) error {
+	return &item.RunError{
+		Cause: item.CauseFailed, Doing: "delete media through the admin API",
+		Err: errors.New(call + " was not answered, and the server may still be at it"),
+		Hint: "Nothing more is asked for meanwhile, the next run goes on. Does a proxy before Synapse give up early? " +
+			"A smaller --batch-size makes shorter calls.",
+	}
+}
+
 // may says whether another call may be made.
 func (a *APICalls) may(ctx context.Context) error {
+	if call := a.Turn.unanswered.Load(); call != nil {
+		a.Flow.StopFeeding(stillRuns(*call))
+		return errStopping
+	}
 	if a.Flow.Stopping() {
 		return errStopping
 	}

@@ -163,12 +163,12 @@ func (d *DeleteMedia) unanswered(ctx context.Context, m item.Media, out item.Out
 	if gone {
 		return d.done(m, out)
 	}
-	d.Unanswered(d.call(m))
-	if ctx.Err() != nil || d.Flow.Stopping() {
+	stopped := ctx.Err() != nil || d.Flow.Stopping()
+	d.stillRuns(d.call(m))
+	if stopped {
 		return interrupted(out)
 	}
 	out.Status, out.Err = item.Failed, fmt.Errorf("the server may still be at it, it was not asked again: %w", err)
-	d.count(err)
 	return out
 }
 

@@ -93,10 +93,10 @@ func TestAnswersOfTheMediaAPI(t *testing.T) {
 		"restarted behind a proxy":        {errs: []error{proxy(http.StatusBadGateway), proxy(http.StatusServiceUnavailable)}, want: "done ", calls: 3},
 		"its database was restarted":      {errs: []error{refusal(http.StatusInternalServerError, "M_UNKNOWN")}, want: "done ", calls: 2},
 		"a proxy gave up, it did not":     {errs: []error{errGateway}, deletes: true, want: "done ", calls: 1},
-		"a proxy gave up":                 {errs: []error{errGateway}, want: "failed ", calls: 1, named: true},
+		"a proxy gave up":                 {errs: []error{errGateway}, want: "failed ", calls: 1, cause: item.CauseFailed, named: true},
 		"lost, and done":                  {errs: []error{errLost}, deletes: true, want: "done ", calls: 1},
-		"lost":                            {errs: []error{errLost}, want: "failed ", calls: 1, named: true},
-		"an answer that is not Synapse's": {errs: []error{proxy(http.StatusOK)}, want: "failed ", calls: 1, named: true},
+		"lost":                            {errs: []error{errLost}, want: "failed ", calls: 1, cause: item.CauseFailed, named: true},
+		"an answer that is not Synapse's": {errs: []error{proxy(http.StatusOK)}, want: "failed ", calls: 1, cause: item.CauseFailed, named: true},
 		"another process":                 {errs: []error{errElsewhere}, want: "failed ", calls: 1, cause: item.CauseFailed},
 		"token taken back":                {errs: []error{refusal(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")}, want: "failed ", calls: 1, cause: item.CauseToken},
 		"refused":                         {errs: []error{refusal(http.StatusBadRequest, "M_UNKNOWN")}, want: "failed ", calls: 1},
@@ -146,27 +146,42 @@ func TestTheRowIsLookedAtBeforeEachTry(t *testing.T) {
 }
 
 func TestServerErrorsInARowEndTheFlow(t *testing.T) {
-	for name, err := range map[string]error{"unanswered": errGateway, "refused": refusal(http.StatusBadRequest, "M_UNKNOWN")} {
-		t.Run(name, func(t *testing.T) {
-			r := newAPIRig(t)
-			d := r.deleter(nil)
-			d.Quiet = time.Millisecond
-			r.api.delete = func(n int, id string) (bool, error) {
-				if n == 3 { // one that goes well lets them be counted anew
-					r.gone(t, id)
-					return true, nil
-				}
-				return false, err
-			}
-			for i := range 10 {
-				r.delete(t, d, localRow(t, r.db, fmt.Sprint("abcdef", i), ""))
-			}
-			if len(r.api.calls) != 3+mostAstray {
-				t.Errorf("%d calls", len(r.api.calls))
-			}
-			r.flow.stopped(t, item.CauseFailed)
-		})
+	r := newAPIRig(t)
+	d := r.deleter(nil)
+	r.api.delete = func(n int, id string) (bool, error) {
+		if n == 3 { // one that goes well lets them be counted anew
+			r.gone(t, id)
+			return true, nil
+		}
+		return false, refusal(http.StatusBadRequest, "M_UNKNOWN")
 	}
+	for i := range 10 {
+		r.delete(t, d, localRow(t, r.db, fmt.Sprint("abcdef", i), ""))
+	}
+	if len(r.api.calls) != 3+mostAstray {
+		t.Errorf("%d calls", len(r.api.calls))
+	}
+	r.flow.stopped(t, item.CauseFailed)
+}
+
+// The other flow asks for nothing more either.
+func TestACallThatMayStillRunIsTheLastOfTheRun(t *testing.T) {
+	r := newAPIRig(t)
+	d, c := r.deleter(nil), r.purger()
+	other := &memFlow{}
+	d.Quiet, c.Turn, c.Flow = time.Millisecond, d.Turn, other
+	r.api.delete = func(int, string) (bool, error) { return false, errGateway }
+	r.api.purge = func(_ int, before time.Time) (int64, error) { return r.purgeBefore(t, before), nil }
+	first, second := r.delete(t, d, localRow(t, r.db, "abcdef", "")), r.delete(t, d, localRow(t, r.db, "abcdeg", ""))
+	if says(first) != "failed " || says(second) != "left stopped" || len(r.api.calls) != 1 {
+		t.Errorf("%s, %s after %d calls", says(first), says(second), len(r.api.calls))
+	}
+	wantFates(t, map[string]string{"cached": "left stopped"}, r.step(t, t.Context(), c, r.cachedRow(t, "cached", 9)))
+	if len(r.api.befores) != 0 {
+		t.Errorf("the cache was purged: %v", r.api.befores)
+	}
+	r.flow.stopped(t, item.CauseFailed)
+	other.stopped(t, item.CauseFailed)
 }
 
 func TestAServerThatCanDeleteNothingEndsTheFlow(t *testing.T) {

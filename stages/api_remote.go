@@ -163,7 +163,7 @@ func (c *PurgeCache) purge(ctx context.Context, step []item.Media) (tries int, _
 	if asked.mayRun {
 		answered = c.await(ctx, func(ctx context.Context) (int, error) { return c.still(ctx, step, before) })
 		if !answered {
-			c.Unanswered(fmt.Sprintf("%s (%d media)", call, len(step)))
+			c.stillRuns(fmt.Sprintf("%s (%d media)", call, len(step)))
 		}
 	}
 	if !answered && ctx.Err() == nil {

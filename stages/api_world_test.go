@@ -81,7 +81,7 @@ var (
 	errUnknownMedia = refusal(http.StatusNotFound, "M_NOT_FOUND")
 	errElsewhere    = refusal(http.StatusNotFound, "M_UNRECOGNIZED")
 	errGateway      = &synapse.Error{Status: http.StatusGatewayTimeout, Foreign: true}
-	errLost         = &synapse.TransportError{Err: errors.New("connection reset")}
+	errLost         = &synapse.TransportError{Err: &net.OpError{Op: "read", Err: errors.New("connection reset")}}
 	errNotReached   = &synapse.TransportError{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}
 )
 
