@@ -86,6 +86,9 @@ func (r *run) finishBatch(ctx context.Context, f stages.Finish, batch journal.Ba
 		}
 		return r.record(out) // no plan knew of it, so no limit is compared with it
 	})
+	if err != nil && r.stopped() {
+		return nil // it stays in the journal
+	}
 	if err != nil {
 		return failed(doing, err, databaseHint(err))
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
@@ -14,6 +15,7 @@ func (r *run) localMediaAPI(ctx context.Context) error {
 	if shown == nil {
 		return err
 	}
+	news.pause = time.Second // one call deletes one upload
 	p := flow.New(ctx, r.feed)
 	calls := r.apiCalls(p)
 	protect := r.keepShown(&stages.Protect{Budget: calls.Budget, Flow: p}, shown)

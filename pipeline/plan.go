@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,8 +37,9 @@ func (p *plan) goes(roomID string, depth int64) bool {
 func (p *plan) add(cut item.Cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if cut.Pending == "" {
-		p.cuts[cut.RoomID] = cut.Depth
+	p.cuts[cut.RoomID] = cut.Depth
+	if cut.Pending != "" { // how far that purge goes is not known, and there may be another one after it
+		p.cuts[cut.RoomID] = math.MaxInt64
 	}
 }
 
@@ -61,7 +64,10 @@ func (r *run) refuseIfTooLarge(ctx context.Context) error {
 		return nil
 	}
 	r.log.Info("making a plan first, to compare it with --max-rooms, --max-media and --max-bytes")
-	ceilings, err := r.readCeilings(ctx)
+	ceilings, err := r.readCeilings(r.feed)
+	if r.stopped() {
+		return nil
+	}
 	if err != nil {
 		return failed("read how much there is to compare a plan with", err, databaseHint(err))
 	}
@@ -98,15 +104,13 @@ type ceiling struct {
 }
 
 func (c *ceiling) add(o item.Outcome) {
-	for _, f := range c.flows {
-		if f != o.Flow || o.Status != item.Done {
-			continue
-		}
-		n := int64(1)
-		if c.what == "bytes" {
-			n = o.Bytes
-		}
-		c.used.Add(n)
+	switch {
+	case !slices.Contains(c.flows, o.Flow):
+	case o.Status != item.Done && (o.Flow == item.History || o.Rows == 0):
+	case c.what == "bytes":
+		c.used.Add(o.Length)
+	default:
+		c.used.Add(1) // also when its row is gone and not all of its files are
 	}
 }
 
@@ -147,11 +151,10 @@ func tooLarge(ceilings []*ceiling) error {
 }
 
 // watchCeilings stops a run that does more than its plan, and more than it may: what was planned is some minutes old.
-// Bytes are left out: a plan knows nothing of thumbnails.
 func (r *run) watchCeilings(o item.Outcome) {
 	for _, c := range r.ceilings {
 		c.add(o)
-		if r.plan == nil && c.what != "bytes" && c.exceeded() {
+		if r.plan == nil && c.exceeded() {
 			r.stop(&item.RunError{
 				Cause: item.CauseRefused, Doing: "keep within the limits",
 				Err:  errors.New("more than was planned: " + c.String()),
@@ -192,7 +195,7 @@ func (r *run) readCeilings(ctx context.Context) ([]*ceiling, error) {
 			whole := total(all[f])
 			ceilings = append(ceilings, &ceiling{
 				flag: fmt.Sprintf("%s %g%%", name, m.Percent), what: what, whose: words([]item.Flow{f}), flows: []item.Flow{f},
-				max: int64(m.Percent / 100 * float64(whole)), total: whole,
+				max: int64(m.Percent*float64(whole)/100 + 1e-6), total: whole,
 			})
 		}
 	}

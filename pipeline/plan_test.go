@@ -91,33 +91,56 @@ func TestARunThatIsLargerThanAllowedIsRefused(t *testing.T) {
 	}
 }
 
-// What becomes old or unprotected between plan and run counts as well.
+// What becomes old or unprotected between plan and run counts as well, and so does what is half done.
 func TestARunThatOutgrowsItsPlanStops(t *testing.T) {
-	feed, stop := context.WithCancelCause(t.Context())
-	defer stop(nil)
-	r := &run{feed: feed, stop: stop, ceilings: []*ceiling{
-		{flag: "--max-rooms 5", what: "rooms", whose: "history", flows: []item.Flow{item.History}, max: 5},
-		{flag: "--max-media 3", what: "media", whose: "media", flows: []item.Flow{item.LocalMedia, item.Previews}, max: 3},
-		{flag: "--max-bytes 1", what: "bytes", whose: "media", flows: []item.Flow{item.LocalMedia}, max: 1}, // thumbnails count by now
-	}}
-	done := func(f item.Flow, status item.Status) {
-		r.watchCeilings(item.Outcome{Flow: f, Status: status, Rows: 1, Bytes: 100})
+	for says, outcomes := range map[string][]item.Outcome{
+		"":  {{Flow: item.RemoteMedia, Status: item.Done, Rows: 1}, {Flow: item.LocalMedia, Status: item.Kept}, {Flow: item.History, Status: item.Failed, Rows: 1}},
+		" ": {{Flow: item.LocalMedia, Status: item.Failed}, {Flow: item.LocalMedia, Status: item.Done, Rows: 1, Bytes: 1000, Length: 5}},
+		"4 media would be deleted, and --max-media 3 allows 3 media": {
+			{Flow: item.LocalMedia, Status: item.Done, Rows: 1},
+			{Flow: item.Previews, Status: item.Done, Rows: 1},
+			{Flow: item.LocalMedia, Status: item.Failed, Rows: 1},
+			{Flow: item.LocalMedia, Status: item.Left, Rows: 1},
+		},
+		"3 rooms would be deleted, and --max-rooms 2 allows 2 rooms": {
+			{Flow: item.History, Status: item.Done}, {Flow: item.History, Status: item.Done}, {Flow: item.History, Status: item.Done},
+		},
+		"11 B would be deleted, and --max-bytes 10 allows 10 B": {
+			{Flow: item.LocalMedia, Status: item.Done, Rows: 1, Length: 6}, {Flow: item.LocalMedia, Status: item.Done, Rows: 1, Length: 5},
+		},
+	} {
+		feed, stop := context.WithCancelCause(t.Context())
+		r := &run{feed: feed, stop: stop, ceilings: []*ceiling{
+			{flag: "--max-rooms 2", what: "rooms", whose: "history", flows: []item.Flow{item.History}, max: 2},
+			{flag: "--max-media 3", what: "media", whose: "media", flows: []item.Flow{item.LocalMedia, item.Previews}, max: 3},
+			{flag: "--max-bytes 10", what: "bytes", whose: "media", flows: []item.Flow{item.LocalMedia}, max: 10},
+		}}
+		for _, o := range outcomes {
+			if r.stopped() {
+				t.Errorf("%q: stopped before %+v", says, o)
+			}
+			r.watchCeilings(o)
+		}
+		if want := strings.TrimSpace(says); r.stopped() != (want != "") || !strings.Contains(fmt.Sprint(context.Cause(feed)), want) && want != "" {
+			t.Errorf("%q: %v", says, context.Cause(feed))
+		}
+		stop(nil)
 	}
-	for range 3 {
-		done(item.History, item.Done)
-		done(item.RemoteMedia, item.Done)
-		done(item.LocalMedia, item.Kept)
-		done(item.LocalMedia, item.Failed)
-	}
-	done(item.LocalMedia, item.Done)
-	done(item.Previews, item.Done)
-	done(item.LocalMedia, item.Done)
-	if r.stopped() {
-		t.Fatal(context.Cause(feed))
-	}
-	done(item.Previews, item.Done)
-	if text := fmt.Sprint(context.Cause(feed)); !strings.Contains(text, "4 media would be deleted, and --max-media 3 allows 3 media") {
-		t.Errorf("stopped: %s", text)
+}
+
+// A purge under way may take more than its room's next one, and there may be another one after it.
+func TestAPlanProtectsNothingByWhatAPurgeUnderWayMayTake(t *testing.T) {
+	p := &plan{cuts: map[string]int64{}}
+	p.add(item.Cut{RoomID: "!a", Depth: 10})
+	p.add(item.Cut{RoomID: "!b", Pending: "purge"})
+	for _, e := range []struct {
+		room  string
+		depth int64
+		goes  bool
+	}{{"!a", 9, true}, {"!a", 10, false}, {"!b", 9, true}, {"!b", 1 << 40, true}, {"!c", 1, false}} {
+		if got := p.goes(e.room, e.depth); got != e.goes {
+			t.Errorf("%s at %d goes: %t", e.room, e.depth, got)
+		}
 	}
 }
 

@@ -58,17 +58,22 @@ func (r *run) readShown(ctx context.Context) (*stages.Shown, *news, error) {
 	return shown, newNews(refs, position, !r.cfg.Media.KeepShown), nil
 }
 
-// news tells what has come to be shown since the protected set was read. Each time it reads on from where it was. Account
-// data has no index by time: on a server of many users it is read less often, so that the reading takes a twentieth of the
-// time at most.
+// mostAccountDataAge is how long new account data may go unnoticed. It has no index by time: on a server of many users
+// looking for it takes a while, and is done a twentieth of the time, but at least so often.
+const mostAccountDataAge = 5 * time.Second
+
+// news tells what has come to be shown since the protected set was read. Each time it reads on from where it was.
 type news struct {
 	refs        sources.References
 	letEventsGo bool
+	// pause is how long nothing is read again.
+	pause time.Duration
 
 	mu          sync.Mutex
 	at          sources.Position
+	read        time.Time
 	accountData struct {
-		at   int64
+		at   sources.Position
 		read time.Time
 		took time.Duration
 	}
@@ -77,7 +82,7 @@ type news struct {
 
 func newNews(refs sources.References, at sources.Position, letEventsGo bool) *news {
 	n := &news{refs: refs, letEventsGo: letEventsGo, at: at, since: map[uint64]item.Reason{}}
-	n.accountData.at = at.AccountData
+	n.accountData.at = at
 	return n
 }
 
@@ -85,25 +90,10 @@ func newNews(refs sources.References, at sources.Position, letEventsGo bool) *ne
 func (n *news) Shown(ctx context.Context, q postgres.Querier, mediaIDs []string) (map[string]item.Reason, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	next, err := n.refs.Here(ctx)
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	from := n.at
-	from.AccountData = n.accountData.at
-	from.NotAccountData = began.Sub(n.accountData.read) < 20*n.accountData.took
-	err = n.refs.Since(ctx, q, from, func(hash uint64, why item.Reason) {
-		if why != item.Event || !n.letEventsGo {
-			n.since[hash] = why
+	if n.read.IsZero() || time.Since(n.read) >= n.pause {
+		if err := n.readOn(ctx, q); err != nil {
+			return nil, err
 		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	n.at = next
-	if !from.NotAccountData {
-		n.accountData.at, n.accountData.read, n.accountData.took = next.AccountData, began, time.Since(began)
 	}
 	shown := map[string]item.Reason{}
 	for _, id := range mediaIDs {
@@ -112,4 +102,30 @@ func (n *news) Shown(ctx context.Context, q postgres.Querier, mediaIDs []string)
 		}
 	}
 	return shown, nil
+}
+
+func (n *news) readOn(ctx context.Context, q postgres.Querier) error {
+	began := time.Now()
+	next, err := n.refs.Here(ctx)
+	if err != nil {
+		return err
+	}
+	add := func(hash uint64, why item.Reason) {
+		if why != item.Event || !n.letEventsGo {
+			n.since[hash] = why
+		}
+	}
+	if err := n.refs.Since(ctx, q, n.at, add); err != nil {
+		return err
+	}
+	n.at = next
+	if a := &n.accountData; a.read.IsZero() || time.Since(a.read) >= min(20*a.took, mostAccountDataAge) {
+		asked := time.Now()
+		if err := n.refs.AccountDataSince(ctx, q, a.at, add); err != nil {
+			return err
+		}
+		a.at, a.read, a.took = next, asked, time.Since(asked)
+	}
+	n.read = began
+	return nil
 }

@@ -17,8 +17,6 @@ type Position struct {
 	Events, Backfilled int64
 	// AccountData is a position in the stream of account data, Reports the id of an abuse report.
 	AccountData, Reports int64
-	// NotAccountData leaves account data out of Since: what is new there is found by a look for each user.
-	NotAccountData bool
 }
 
 // Many writers take numbers and commit in their own order: these are looked at again.
@@ -38,7 +36,7 @@ func (r References) Here(ctx context.Context) (at Position, err error) {
 }
 
 func here(ctx context.Context, q postgres.Querier) (at Position, err error) {
-	ends, err := readEnds(ctx, q, 5*time.Minute, 1000)
+	ends, err := readEnds(ctx, q, 5*time.Minute, 5000)
 	if err == nil {
 		at.Events, at.Backfilled = ends.high, ends.low
 		err = q.QueryRow(ctx, `SELECT (SELECT last_value FROM account_data_sequence) - $1::bigint,
@@ -51,7 +49,7 @@ func here(ctx context.Context, q postgres.Querier) (at Position, err error) {
 	return at, nil
 }
 
-// Since calls f with what has come to be shown after a position: a hash of the media's id, and why. It is meant for the
+// Since calls f with what has come to be shown after a position, but for account data: a hash of the media's id, and why. It is meant for the
 // transaction q that deletes, once a batch: it reads along indexes, and of small tables all.
 func (r References) Since(ctx context.Context, q postgres.Querier, from Position, f func(hash uint64, why item.Reason)) error {
 	has, err := readFeatures(ctx, q)
@@ -61,11 +59,7 @@ func (r References) Since(ctx context.Context, q postgres.Querier, from Position
 	if err := r.newEvents(ctx, q, from, f); err != nil {
 		return fmt.Errorf("read which local media new events name: %w", err)
 	}
-	texts := small(has)
-	if !from.NotAccountData {
-		texts = append(texts, changed("account_data", from), changed("room_account_data", from))
-	}
-	for _, t := range texts {
+	for _, t := range small(has) {
 		if err := r.readOnce(ctx, q, t, f); err != nil {
 			return err
 		}
@@ -81,6 +75,16 @@ func (r References) Since(ctx context.Context, q postgres.Querier, from Position
 	}
 	if err != nil {
 		return fmt.Errorf("read which local media is pinned or reported: %w", err)
+	}
+	return nil
+}
+
+// AccountDataSince is Since for account data, where what is new is found by a look for each user.
+func (r References) AccountDataSince(ctx context.Context, q postgres.Querier, from Position, f func(hash uint64, why item.Reason)) error {
+	for _, table := range []string{"account_data", "room_account_data"} {
+		if err := r.readOnce(ctx, q, changed(table, from), f); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,7 +23,9 @@ func (w *world) since(from Position) shownSet {
 	ctx := w.t.Context()
 	err := pgx.BeginFunc(ctx, w.refs.DB.(interface {
 		Begin(context.Context) (pgx.Tx, error)
-	}), func(tx pgx.Tx) error { return w.refs.Since(ctx, tx, from, set.add) })
+	}), func(tx pgx.Tx) error {
+		return errors.Join(w.refs.Since(ctx, tx, from, set.add), w.refs.AccountDataSince(ctx, tx, from, set.add))
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (d *DeleteMedia) judge(ctx context.Context, m item.Media, out item.Outcome,
 
 func (d *DeleteMedia) done(m item.Media, out item.Outcome) item.Outcome {
 	d.astray, d.stuck = 0, 0
-	out.Rows, out.Bytes, out.ShownByEvent = 1, m.Bytes, m.ShownByEvent
+	out.Rows, out.Bytes, out.Length, out.ShownByEvent = 1, m.Bytes, m.Bytes, m.ShownByEvent
 	return out
 }
 

@@ -42,7 +42,7 @@ func (c *PurgeCache) Do(ctx context.Context, step []item.Media, emit func(item.O
 		out.Flow, out.Key, out.Tries, out.Took = m.Flow, m.Key(), tries, time.Since(began)
 		tries = min(tries, 1) // it was one call, not one for each
 		if out.Status == item.Done {
-			out.Rows, out.Bytes = 1, m.Bytes
+			out.Rows, out.Bytes, out.Length = 1, m.Bytes, m.Bytes
 		}
 		if err := emit(out); err != nil {
 			return err

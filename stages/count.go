@@ -14,7 +14,13 @@ type Count struct {
 
 // Cut counts a purge.
 func (c *Count) Cut(_ context.Context, cut item.Cut) (item.Outcome, error) {
-	if why := c.refuses(); why != "" {
+	why := item.Reason("")
+	if cut.Pending == "" {
+		why = c.refuses()
+	} else if c.Flow.Stopping() { // the budget is not for what is under way already
+		why = item.Stopped
+	}
+	if why != "" {
 		return left(item.History, cut.RoomID, why), nil
 	}
 	return item.Outcome{
@@ -28,7 +34,7 @@ func (c *Count) Media(_ context.Context, m item.Media) (item.Outcome, error) {
 		return left(m.Flow, m.Key(), why), nil
 	}
 	return item.Outcome{
-		Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, Bytes: m.Bytes, ShownByEvent: m.ShownByEvent,
+		Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, Bytes: m.Bytes, Length: m.Bytes, ShownByEvent: m.ShownByEvent,
 	}, nil
 }
 

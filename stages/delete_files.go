@@ -41,7 +41,7 @@ func kindOf(f item.Flow) mediastore.Kind {
 // Do deletes the files of one media item. It returns no error. Once ctx is done none is begun: they are left to the next
 // run, which finds them in the journal.
 func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, ShownByEvent: m.ShownByEvent}
+	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, Length: m.Bytes, ShownByEvent: m.ShownByEvent}
 	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, d.Stopping, m.Media)
 	out.Files, out.Missing, out.Bytes = removed.Files, removed.Missing, removed.Bytes
 	out.Tries = max(m.Tries, tries)

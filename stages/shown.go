@@ -15,6 +15,8 @@ type Shown struct {
 	why     []uint8
 	reasons []item.Reason
 	sealed  bool
+	// full is the length at which what is there several times is thrown out.
+	full int
 }
 
 const (
@@ -33,6 +35,10 @@ func (s *Shown) Add(hash uint64, why item.Reason) {
 	s.hashes = append(s.hashes, hash)
 	s.why = append(s.why, s.number(why))
 	s.sealed = false
+	if len(s.hashes) >= max(s.full, 1<<16) { // an avatar is named in each room of its user
+		s.compact()
+		s.full = 2 * len(s.hashes)
+	}
 }
 
 func (s *Shown) number(why item.Reason) uint8 {
@@ -52,6 +58,12 @@ func (s *Shown) number(why item.Reason) uint8 {
 
 // Seal makes the set ready to be asked, by several goroutines if need be.
 func (s *Shown) Seal() {
+	s.compact()
+	s.hashes, s.why = slices.Clip(s.hashes), slices.Clip(s.why)
+	s.sealed = true
+}
+
+func (s *Shown) compact() {
 	sort.Sort((*byHash)(s))
 	n := 0
 	for i := range s.hashes {
@@ -61,8 +73,7 @@ func (s *Shown) Seal() {
 		s.hashes[n], s.why[n] = s.hashes[i], s.why[i]
 		n++
 	}
-	s.hashes, s.why = slices.Clip(s.hashes[:n]), slices.Clip(s.why[:n])
-	s.sealed = true
+	s.hashes, s.why = s.hashes[:n], s.why[:n]
 }
 
 type byHash Shown

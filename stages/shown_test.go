@@ -107,3 +107,20 @@ func TestShownIsAskedByManyAtOnce(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestShownDoesNotGrowWithHowOftenMediaIsNamed(t *testing.T) {
+	s := NewShown()
+	for i := range 1 << 20 {
+		s.Add(uint64(i%1000), item.Event)
+		if i%1000 == 7 {
+			s.Add(uint64(i), item.Pinned)
+		}
+	}
+	if n := cap(s.hashes); n > 1<<18 {
+		t.Errorf("room for %d", n)
+	}
+	s.Seal()
+	if n := s.Len(); n != 1000+(1<<20)/1000 {
+		t.Errorf("%d media", n)
+	}
+}

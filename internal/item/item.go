@@ -94,6 +94,8 @@ type Outcome struct {
 	Finished bool
 	// Bytes is what was freed on disk, thumbnails included. History frees nothing that can be counted at once.
 	Bytes int64
+	// Length is the size of deleted media in bytes as the database has it, without thumbnails: what a plan can know.
+	Length int64
 	// Tries is how often the deciding call was made, 1 without a retry.
 	Tries int
 	Took  time.Duration

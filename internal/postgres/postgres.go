@@ -106,6 +106,7 @@ func prepare(ctx context.Context, c *pgx.Conn, readOnly bool) error {
 		SET statement_timeout = %d;
 		SET lock_timeout = %d;
 		SET idle_in_transaction_session_timeout = %d;
+		SET default_transaction_isolation = 'read committed'; -- each statement of a deletion sees what is there by then
 		SET jit = off;`, // compiling our many small queries costs more than running them
 		ApplicationName, statementTimeout.Milliseconds(), lockTimeout.Milliseconds(), statementTimeout.Milliseconds())
 	if readOnly {

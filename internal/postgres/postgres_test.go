@@ -46,7 +46,7 @@ func TestSessionsAreSetUp(t *testing.T) {
 		QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	}{"reader": db.Reader, "writer": db.Writer} {
 		want := map[string]string{
-			"application_name": "synupkeep", "statement_timeout": "10min", "lock_timeout": "10s",
+			"application_name": "synupkeep", "statement_timeout": "10min", "lock_timeout": "10s", "default_transaction_isolation": "read committed",
 			"idle_in_transaction_session_timeout": "10min", "jit": "off", "default_transaction_read_only": "off",
 		}
 		if name == "reader" {

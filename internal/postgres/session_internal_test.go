@@ -11,7 +11,7 @@ import (
 // TestSessionOfTheLockIsSetUp: a statement of the lock's session must not wait for ever either.
 func TestSessionOfTheLockIsSetUp(t *testing.T) {
 	s := sandbox.Shared(t)
-	db, err := Open(t.Context(), s.ConnString()+" statement_timeout=0 lock_timeout=0 application_name=somebody")
+	db, err := Open(t.Context(), s.ConnString()+" statement_timeout=0 lock_timeout=0 default_transaction_isolation='repeatable read' application_name=somebody")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestSessionOfTheLockIsSetUp(t *testing.T) {
 	}
 	defer lock.Release(t.Context())
 	for setting, want := range map[string]string{
-		"application_name": ApplicationName, "statement_timeout": "10min", "lock_timeout": "10s",
+		"application_name": ApplicationName, "statement_timeout": "10min", "lock_timeout": "10s", "default_transaction_isolation": "read committed",
 		"idle_in_transaction_session_timeout": "10min", "default_transaction_read_only": "off",
 	} {
 		var got string
