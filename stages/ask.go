@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type asked struct {
 	p         *Purge
 	cut       item.Cut
 	since     time.Time // the database's clock before the first try
+	known     []string  // purges of the room that since alone would take for ours
 	ambiguous bool      // the server may have begun a purge without our hearing of it
 	stopped   bool      // the flow was told to stop before anything was asked
 	id        string
@@ -38,6 +40,10 @@ func (p *Purge) ask(ctx context.Context, cut item.Cut) (*asked, int, error) {
 	a := &asked{p: p, cut: cut}
 	_, err := p.Retry.Do(ctx, func() (err error) { a.since, err = p.Now(ctx); return err }, postgres.Again)
 	if err != nil {
+		return a, 0, err
+	}
+	// The server overwrites a task's time when the task ends: a purge that ended a moment ago looks like one asked for now.
+	if a.known, err = p.Tasks.SinceIn(ctx, cut.RoomID, a.since.Add(-clockSkew)); err != nil {
 		return a, 0, err
 	}
 	tries, err := p.Retry.Do(ctx, func() error { return a.once(ctx) }, synapse.Again())
@@ -58,11 +64,14 @@ func (p *Purge) ask(ctx context.Context, cut item.Cut) (*asked, int, error) {
 
 // find looks for the purge that an earlier try may have begun.
 func (a *asked) find(ctx context.Context) error {
-	task, ok, err := a.p.Tasks.SinceIn(ctx, a.cut.RoomID, a.since.Add(-clockSkew))
-	if ok && err == nil {
-		a.id = task.ID
+	ids, err := a.p.Tasks.SinceIn(ctx, a.cut.RoomID, a.since.Add(-clockSkew))
+	if err != nil {
+		return err
 	}
-	return err
+	if i := slices.IndexFunc(ids, func(id string) bool { return !slices.Contains(a.known, id) }); i >= 0 {
+		a.id = ids[i]
+	}
+	return nil
 }
 
 // once is one try. After an answer that never came the room's task is looked for before anything is asked again, or the

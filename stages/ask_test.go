@@ -114,6 +114,47 @@ func TestOlderPurgeIsNotTakenForOurs(t *testing.T) {
 	})
 }
 
+// TestAPurgeThatEndedAMomentAgoIsNotTakenForOurs: its cut was another, and what ours would have purged is still there. Our
+// own one, of which the server never told, is found beside it.
+func TestAPurgeThatEndedAMomentAgoIsNotTakenForOurs(t *testing.T) {
+	for name, before := range map[string]func(*rig) item.Cut{
+		"adopted": func(r *rig) item.Cut {
+			r.server.add("purge_history", "!r", time.Second)
+			return item.Cut{RoomID: "!r", Pending: r.server.add("purge_history", "!r", time.Minute).id}
+		},
+		"another run's": func(r *rig) item.Cut {
+			r.server.add("purge_history", "!r", time.Second)
+			r.server.add("purge_history", "!r", 10*time.Second)
+			time.Sleep(20 * time.Second)
+			return r.cut("!r")
+		},
+		"an admin's, still under way": func(r *rig) item.Cut {
+			r.server.add("purge_history", "!r", time.Hour)
+			r.server.add("purge_history", "!r", time.Second)
+			return r.cut("!r")
+		},
+	} {
+		for _, made := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, a task was made: %v", name, made), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig()
+					cut := before(r)
+					r.server.onPost = script(func() (bool, error) { return made, reset() }, ok)
+					posts := 2
+					if made {
+						posts = 1
+					}
+					out := r.do(t, cut)
+					if out.Status != item.Done || out.PurgeID != "task3" || len(r.server.tasks) != 3 || len(r.server.posts) != posts {
+						t.Errorf("%+v, %d tasks, %d posts", out, len(r.server.tasks), len(r.server.posts))
+					}
+					r.idle(t, 1)
+				})
+			})
+		}
+	}
+}
+
 func TestEventThatIsGoneMeansANewCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()

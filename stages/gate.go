@@ -14,7 +14,7 @@ import (
 type Tasks interface {
 	Due(ctx context.Context) (int, error)
 	OfRoom(ctx context.Context, roomID string) (synapse.Task, bool, error)
-	SinceIn(ctx context.Context, roomID string, since time.Time) (synapse.Task, bool, error)
+	SinceIn(ctx context.Context, roomID string, since time.Time) (ids []string, err error)
 	ByID(ctx context.Context, id string) (synapse.Task, bool, error)
 	// BrokenExtremities returns the forward extremities of a room that nothing can be sent on.
 	BrokenExtremities(ctx context.Context, roomID string) ([]string, error)

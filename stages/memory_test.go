@@ -26,14 +26,14 @@ type memTask struct {
 	status   string // active until ends, then ending
 	ending   string
 	ends     time.Time
-	asked    time.Time
+	changed  time.Time // when it was asked for, and once it has ended, when it ended: Synapse overwrites the one
 	text     string
 	hidden   time.Time // the admin API answers 404 from then on
 }
 
 func (m *memTask) now() string {
 	if (m.status == "active" || m.status == "scheduled") && !m.ends.IsZero() && !time.Now().Before(m.ends) {
-		m.status = m.ending
+		m.status, m.changed = m.ending, m.ends
 	}
 	return m.status
 }
@@ -67,7 +67,7 @@ type memServer struct {
 func (s *memServer) add(action, room string, takes time.Duration) *memTask {
 	now := time.Now()
 	m := &memTask{
-		id: fmt.Sprintf("task%d", len(s.tasks)+1), room: room, action: action, status: "active", ending: "complete", ends: now.Add(takes), asked: now,
+		id: fmt.Sprintf("task%d", len(s.tasks)+1), room: room, action: action, status: "active", ending: "complete", ends: now.Add(takes), changed: now,
 	}
 	if takes == 0 {
 		m.ends = time.Time{} // never
@@ -185,18 +185,18 @@ func (s *memServer) OfRoom(ctx context.Context, room string) (synapse.Task, bool
 	return synapse.Task{}, false, s.db(ctx)
 }
 
-func (s *memServer) SinceIn(ctx context.Context, room string, since time.Time) (synapse.Task, bool, error) {
+func (s *memServer) SinceIn(ctx context.Context, room string, since time.Time) (ids []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.db(ctx); err != nil {
-		return synapse.Task{}, false, err
+		return nil, err
 	}
 	for _, m := range slices.Backward(s.tasks) {
-		if m.room == room && m.action == "purge_history" && (!m.asked.Before(since) || m.task().Running()) {
-			return m.task(), true, nil
+		if m.room == room && m.action == "purge_history" && (m.task().Running() || !m.changed.Before(since)) {
+			ids = append(ids, m.id)
 		}
 	}
-	return synapse.Task{}, false, nil
+	return ids, nil
 }
 
 func (s *memServer) ByID(ctx context.Context, id string) (synapse.Task, bool, error) {

@@ -58,11 +58,23 @@ func (t Tasks) OfRoom(ctx context.Context, roomID string) (task Task, ok bool, e
 		AND action IN ('purge_history', 'purge_room', 'shutdown_and_purge_room') ORDER BY action DESC LIMIT 1`, roomID)
 }
 
-// SinceIn returns the newest purge of a room that is under way, or was asked for at since (the database's clock) or
-// later, whatever has become of it.
-func (t Tasks) SinceIn(ctx context.Context, roomID string, since time.Time) (task Task, ok bool, err error) {
-	return t.one(ctx, "of room "+roomID, `action = 'purge_history' AND resource_id = $1
-		AND (timestamp >= $2 OR status IN ('active', 'scheduled')) ORDER BY timestamp DESC LIMIT 1`, roomID, since.UnixMilli())
+// SinceIn returns the ids of a room's purges that are under way, or were asked for or ended at since (the database's
+// clock) or later, the newest first. A task's time is when it was asked for until it ends, and then when it ended
+// (util/task_scheduler.py:495-497, 1.163.2).
+func (t Tasks) SinceIn(ctx context.Context, roomID string, since time.Time) (ids []string, err error) {
+	_, err = t.Retry.Do(ctx, func() error {
+		rows, err := t.DB.Query(ctx, `SELECT id FROM scheduled_tasks WHERE action = 'purge_history' AND resource_id = $1
+			AND (timestamp >= $2 OR status IN ('active', 'scheduled')) ORDER BY timestamp DESC, id`, roomID, since.UnixMilli())
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	}, postgres.Again)
+	if err != nil {
+		return nil, fmt.Errorf("look up the server's purges of room %s: %w", roomID, err)
+	}
+	return ids, nil
 }
 
 // ByID returns a task; ok is false when the server has forgotten it (it keeps them for 7 days).
