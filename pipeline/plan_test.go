@@ -1,14 +1,17 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
+	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox"
 )
 
@@ -156,4 +159,40 @@ func TestAPlanKnowsTheLimits(t *testing.T) {
 	r := do(t, cfg)
 	endsWith(t, r, item.CauseLeft)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 7, "left limit": 13})
+}
+
+// A stop while a plan is made is a stop, and no failure to do the work.
+func TestAStopWhileAPlanIsMade(t *testing.T) {
+	s := emptied(t)
+	conn, err := s.DB(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings(s, item.History)
+	cfg.Max.Rooms.Percent = 50
+	feed, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	ended := make(chan []item.Cause, 1)
+	var out, log bytes.Buffer
+	go func() {
+		ended <- Run(t.Context(), feed, cfg, logging.New(&log, logging.LevelInfo, logging.Text), &out)
+	}()
+	until(t, "the rooms are counted", func() bool {
+		return selectAll[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND relation = 'rooms'::regclass`)[0] > 0
+	})
+	stop(&item.RunError{Cause: item.CauseTerminated, Doing: "stopped by a signal"})
+	if causes := <-ended; !slices.Equal(causes, []item.Cause{item.CauseTerminated}) {
+		t.Errorf("%v\n%s%s", causes, out.String(), log.String())
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -50,10 +50,13 @@ func (r References) Each(ctx context.Context, f func(hash uint64, why item.Reaso
 	if err != nil {
 		return err
 	}
-	for _, t := range r.texts(has, since) {
+	for _, t := range texts(has) {
 		if err := r.read(ctx, t, f); err != nil {
 			return err
 		}
+	}
+	if err := r.replaced(ctx, since, f); err != nil {
+		return err
 	}
 	if err := r.pinned(ctx, f); err != nil {
 		return err
@@ -72,18 +75,39 @@ type text struct {
 	args []any  // from $2 on
 }
 
-func (r References) texts(has features, since int64) []text {
+func texts(has features) []text {
 	texts := []text{
 		{what: "user directory", why: item.Avatar, sql: `SELECT avatar_url FROM user_directory WHERE position($1 in avatar_url) > 0`},
 		{what: "room avatars", why: item.Avatar, sql: `SELECT avatar FROM room_stats_state WHERE position($1 in avatar) > 0`},
-		// The table keeps every change of current state: what it replaced, and the stream ordering of the change.
-		{what: "replaced avatars", why: item.Avatar, args: []any{since}, sql: `
-			SELECT j.json FROM current_state_delta_stream d JOIN event_json j ON j.event_id = d.prev_event_id
-			WHERE d.stream_id >= $2 AND d.type IN ('m.room.member', 'm.room.avatar') AND position($1 in j.json) > 0`},
 		{what: "account data", why: item.AccountData, sql: `SELECT content FROM account_data WHERE position($1 in content) > 0`},
 		{what: "account data of rooms", why: item.AccountData, sql: `SELECT content FROM room_account_data WHERE position($1 in content) > 0`},
 	}
 	return append(texts, small(has)...)
+}
+
+// changes is how many places of the stream of changes are read at once: with a cut-off of years one statement for all of
+// them would take longer than a statement may.
+const changes = 100_000
+
+// replaced reads the avatars that were replaced from a place in the stream on. The table keeps every change of current
+// state: what it replaced, and the stream ordering of the change.
+func (r References) replaced(ctx context.Context, since int64, f func(uint64, item.Reason)) error {
+	var last int64
+	_, err := r.Retry.Do(ctx, func() error {
+		return r.DB.QueryRow(ctx, `SELECT COALESCE(max(stream_id), 0) FROM current_state_delta_stream`).Scan(&last)
+	}, postgres.Again)
+	if err != nil {
+		return fmt.Errorf("read how far the changes of state go: %w", err)
+	}
+	for ; since <= last; since += changes {
+		err := r.read(ctx, text{what: "replaced avatars", why: item.Avatar, args: []any{since, since + changes}, sql: `
+			SELECT j.json FROM current_state_delta_stream d JOIN event_json j ON j.event_id = d.prev_event_id
+			WHERE d.stream_id >= $2 AND d.stream_id < $3 AND d.type IN ('m.room.member', 'm.room.avatar') AND position($1 in j.json) > 0`}, f)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // small are tables of few rows, which are read whole even within a deleting transaction.
