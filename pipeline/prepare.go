@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/synapse"
@@ -76,7 +77,7 @@ func (r *run) checkSchema(ctx context.Context) (err error) {
 	const doing = "look at the database's schema"
 	r.features, err = synapse.ReadFeatures(ctx, r.db.Reader)
 	if err == nil {
-		err = synapse.CheckPrivileges(ctx, r.db.Reader)
+		err = synapse.CheckPrivileges(ctx, r.db.Reader, r.needs())
 	}
 	switch {
 	case errors.Is(err, synapse.ErrNotSynapse):
@@ -89,6 +90,17 @@ func (r *run) checkSchema(ctx context.Context) (err error) {
 		return failed(doing, err, databaseHint(err))
 	}
 	return nil
+}
+
+// needs are the privileges that the flows of this run need beside reading.
+func (r *run) needs() synapse.Needs {
+	deletes := func(f item.Flow) bool { return r.cfg.Media.Via != config.ViaAPI && slices.Contains(r.cfg.Flows, f) }
+	return synapse.Needs{
+		DeleteLocalMedia:  deletes(item.LocalMedia),
+		DeletePreviews:    deletes(item.Previews),
+		DeleteRemoteMedia: deletes(item.RemoteMedia),
+		AccountData:       slices.Contains(r.cfg.Flows, item.LocalMedia),
+	}
 }
 
 func (r *run) checkServer(ctx context.Context) error {

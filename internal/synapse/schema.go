@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -142,20 +143,45 @@ func requireColumns(ctx context.Context, db postgres.Querier) error {
 	return nil
 }
 
-// CheckPrivileges says whether this role may read what a run reads and delete what it deletes.
-func CheckPrivileges(ctx context.Context, db postgres.Querier) error {
-	// Where they exist.
-	tables := []string{"sliding_sync_joined_rooms", "delayed_events", "account_data_sequence"}
-	privileges := []string{"SELECT", "SELECT", "SELECT"}
-	for table := range needed() {
-		wanted := "SELECT"
-		if strings.HasPrefix(table, "local_media_repository") || strings.HasPrefix(table, "remote_media_cache") {
-			wanted = "SELECT, UPDATE, DELETE" // UPDATE for SELECT ... FOR UPDATE
-		}
-		for privilege := range strings.SplitSeq(wanted, ", ") {
-			tables, privileges = append(tables, table), append(privileges, privilege)
+// Needs says what a run does beside reading tables. What the server is asked to delete needs no privilege of ours.
+type Needs struct {
+	// The rows that the run deletes itself.
+	DeleteLocalMedia, DeletePreviews, DeleteRemoteMedia bool
+	// AccountData: it asks for the position of the stream of account data.
+	AccountData bool
+}
+
+// deletes returns the tables whose rows are locked and deleted, and those whose rows only go along.
+func (n Needs) deletes() (locked, along []string) {
+	if n.DeleteLocalMedia || n.DeletePreviews {
+		locked, along = append(locked, "local_media_repository"), append(along, "local_media_repository_thumbnails")
+	}
+	if n.DeletePreviews {
+		along = append(along, "local_media_repository_url_cache")
+	}
+	if n.DeleteRemoteMedia {
+		locked, along = append(locked, "remote_media_cache"), append(along, "remote_media_cache_thumbnails")
+	}
+	return locked, along
+}
+
+// CheckPrivileges says whether this role may read what any run reads, and do what this one needs.
+func CheckPrivileges(ctx context.Context, db postgres.Querier, needs Needs) error {
+	var tables, privileges []string
+	want := func(privilege string, names ...string) {
+		for _, name := range names {
+			tables, privileges = append(tables, name), append(privileges, privilege)
 		}
 	}
+	want("SELECT", slices.Collect(maps.Keys(needed()))...)
+	want("SELECT", "sliding_sync_joined_rooms", "delayed_events") // where they exist
+	if needs.AccountData {
+		want("SELECT", "account_data_sequence")
+	}
+	locked, along := needs.deletes()
+	want("UPDATE", locked...) // for SELECT ... FOR UPDATE
+	want("DELETE", locked...)
+	want("DELETE", along...)
 	rows, err := db.Query(ctx, `
 		SELECT w.privilege || ' on ' || w.name FROM unnest($1::text[], $2::text[]) w (name, privilege)
 		WHERE to_regclass(w.name) IS NOT NULL AND NOT has_table_privilege(to_regclass(w.name)::oid, w.privilege)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"synupkeep/internal/sandbox"
@@ -57,7 +58,7 @@ func TestFeaturesOfTheRealDatabase(t *testing.T) {
 	if f.SchemaVersion < 90 || !f.SlidingSync || !f.MembershipEventIndex || !f.JumpToDate {
 		t.Errorf("%+v", f)
 	}
-	if err := synapse.CheckPrivileges(t.Context(), db); err != nil {
+	if err := synapse.CheckPrivileges(t.Context(), db, everything()); err != nil {
 		t.Error(err)
 	}
 	if err := synapse.CheckHistory(synapse.Version{Major: 1, Minor: 163}, f); err != nil {
@@ -78,7 +79,7 @@ func TestRoleThatMayReadNothing(t *testing.T) {
 	if _, err := synapse.ReadFeatures(t.Context(), db); !errors.Is(err, synapse.ErrNoPrivilege) {
 		t.Errorf("%v", err)
 	}
-	err := synapse.CheckPrivileges(t.Context(), db)
+	err := synapse.CheckPrivileges(t.Context(), db, everything())
 	if !errors.Is(err, synapse.ErrNoPrivilege) {
 		t.Fatalf("%v", err)
 	}
@@ -165,41 +166,55 @@ func TestRemedyForTheMissingIndexWorks(t *testing.T) {
 	}, `SET LOCAL lock_timeout = '5s'`, `DROP INDEX `+index)
 }
 
-func TestRoleThatMayNotDelete(t *testing.T) {
-	grants := []string{`CREATE ROLE half`, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO half`, `GRANT SELECT ON SEQUENCE account_data_sequence TO half`}
-	altered(t, func(ctx context.Context, tx pgx.Tx) {
-		_, err := synapse.ReadFeatures(ctx, tx)
-		if err != nil {
-			t.Error(err)
-		}
-		err = synapse.CheckPrivileges(ctx, tx)
-		if !errors.Is(err, synapse.ErrNoPrivilege) {
-			t.Fatalf("%v", err)
-		}
-		for _, table := range []string{
-			"local_media_repository", "local_media_repository_thumbnails", "local_media_repository_url_cache",
-			"remote_media_cache", "remote_media_cache_thumbnails",
-		} {
-			if !strings.Contains(err.Error(), "DELETE on "+table) || !strings.Contains(err.Error(), "UPDATE on "+table) {
-				t.Errorf("%s is not named: %v", table, err)
-			}
-		}
-		if strings.Contains(err.Error(), "SELECT") || strings.Contains(err.Error(), "events") {
-			t.Errorf("more than is lacking: %v", err)
-		}
-	}, append(grants, `SET LOCAL ROLE half`)...)
-	var media []string
-	for _, table := range []string{
-		"local_media_repository", "local_media_repository_thumbnails", "local_media_repository_url_cache",
-		"remote_media_cache", "remote_media_cache_thumbnails",
+// everything is what a run of all flows on the disk needs.
+func everything() synapse.Needs {
+	return synapse.Needs{DeleteLocalMedia: true, DeletePreviews: true, DeleteRemoteMedia: true, AccountData: true}
+}
+
+func TestARoleNeedsNoMoreThanTheRunDoes(t *testing.T) {
+	const (
+		local, remote = "DELETE on local_media_repository, DELETE on local_media_repository_thumbnails",
+			"DELETE on remote_media_cache, DELETE on remote_media_cache_thumbnails"
+		answers               = "DELETE on local_media_repository_url_cache"
+		lockLocal, lockRemote = "UPDATE on local_media_repository", "UPDATE on remote_media_cache"
+		position              = "SELECT on account_data_sequence"
+	)
+	for name, test := range map[string]struct {
+		needs synapse.Needs
+		lacks []string
+	}{
+		"history, and the rest through the API": {synapse.Needs{}, nil},
+		"uploads through the API":               {synapse.Needs{AccountData: true}, []string{position}},
+		"uploads":                               {synapse.Needs{DeleteLocalMedia: true, AccountData: true}, []string{local, position, lockLocal}},
+		"previews":                              {synapse.Needs{DeletePreviews: true}, []string{local, answers, lockLocal}},
+		"remote media":                          {synapse.Needs{DeleteRemoteMedia: true}, []string{remote, lockRemote}},
+		"everything":                            {everything(), []string{local, answers, remote, position, lockLocal, lockRemote}},
 	} {
-		media = append(media, `GRANT UPDATE, DELETE ON `+table+` TO half`)
+		t.Run(name, func(t *testing.T) {
+			grants := []string{`CREATE ROLE half`, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO half`}
+			check := func(want string) {
+				altered(t, func(ctx context.Context, tx pgx.Tx) {
+					got := ""
+					if err := synapse.CheckPrivileges(ctx, tx, test.needs); err != nil {
+						if !errors.Is(err, synapse.ErrNoPrivilege) {
+							t.Fatal(err)
+						}
+						_, got, _ = strings.Cut(err.Error(), ": ")
+					}
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Error(diff)
+					}
+				}, append(slices.Clone(grants), `SET LOCAL ROLE half`)...)
+			}
+			check(strings.Join(test.lacks, ", "))
+			for lack := range strings.SplitSeq(strings.Join(test.lacks, ", "), ", ") {
+				if lack != "" {
+					grants = append(grants, `GRANT `+lack+` TO half`)
+				}
+			}
+			check("")
+		})
 	}
-	altered(t, func(ctx context.Context, tx pgx.Tx) {
-		if err := synapse.CheckPrivileges(ctx, tx); err != nil {
-			t.Error(err)
-		}
-	}, append(append(grants, media...), `SET LOCAL ROLE half`)...)
 }
 
 func TestParseVersion(t *testing.T) {
