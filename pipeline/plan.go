@@ -128,7 +128,15 @@ func (c *ceiling) String() string {
 	if c.total > 0 {
 		text += fmt.Sprintf(" of %s (%.1f%%)", show(c.total), 100*float64(c.used.Load())/float64(c.total))
 	}
-	return text + " would be deleted, and " + c.flag + " allows " + show(c.max)
+	does := " would be deleted, "
+	if c.what == "rooms" {
+		does = " would be purged, "
+	}
+	text += does + c.flag
+	if c.total > 0 {
+		text += " allows " + show(c.max)
+	}
+	return text
 }
 
 const tooLargeHint = "Nothing was deleted. Are the cut-offs the right ones, and does something protect less than before? " +

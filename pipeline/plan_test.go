@@ -52,17 +52,17 @@ func TestARunThatIsLargerThanAllowedIsRefused(t *testing.T) {
 	}
 	before := takeStock(t, s)
 	for says, change := range map[string]func(*config.Maxima){
-		"history: 2 rooms would be deleted, and --max-rooms 1 allows 1 rooms": func(m *config.Maxima) { m.Rooms.Count = 1 },
-		"and --max-rooms 0.01% allows 0 rooms":                                func(m *config.Maxima) { m.Rooms.Percent = 0.01 },
+		"history: 2 rooms would be purged, --max-rooms 1":   func(m *config.Maxima) { m.Rooms.Count = 1 },
+		"would be purged, --max-rooms 0.01% allows 0 rooms": func(m *config.Maxima) { m.Rooms.Percent = 0.01 },
 		// Together they are more, each by itself is not.
-		"local-media, remote-media: 30 media would be deleted, and --max-media 29 allows 29 media": func(m *config.Maxima) {
+		"local-media, remote-media: 30 media would be deleted, --max-media 29": func(m *config.Maxima) {
 			m.Media.Count = 29
 		},
-		"remote-media: 20 media of 80 media (25.0%) would be deleted, and --max-media 24.9% allows 19 media": func(m *config.Maxima) {
+		"remote-media: 20 media of 80 media (25.0%) would be deleted, --max-media 24.9% allows 19 media": func(m *config.Maxima) {
 			m.Media.Percent = 24.9
 		},
-		"150 B would be deleted, and --max-bytes 149 allows 149 B": func(m *config.Maxima) { m.Bytes.Count = 149 },
-		"local-media: 50 B of 200 B (25.0%) would be deleted":      func(m *config.Maxima) { m.Bytes.Percent = 10 },
+		"150 B would be deleted, --max-bytes 149":             func(m *config.Maxima) { m.Bytes.Count = 149 },
+		"local-media: 50 B of 200 B (25.0%) would be deleted": func(m *config.Maxima) { m.Bytes.Percent = 10 },
 	} {
 		r := run(change)
 		endsWith(t, r, item.CauseRefused)
@@ -99,16 +99,16 @@ func TestARunThatOutgrowsItsPlanStops(t *testing.T) {
 	for says, outcomes := range map[string][]item.Outcome{
 		"":  {{Flow: item.RemoteMedia, Status: item.Done, Rows: 1}, {Flow: item.LocalMedia, Status: item.Kept}, {Flow: item.History, Status: item.Failed, Rows: 1}},
 		" ": {{Flow: item.LocalMedia, Status: item.Failed}, {Flow: item.LocalMedia, Status: item.Done, Rows: 1, Bytes: 1000, Length: 5}},
-		"4 media would be deleted, and --max-media 3 allows 3 media": {
+		"4 media would be deleted, --max-media 3": {
 			{Flow: item.LocalMedia, Status: item.Done, Rows: 1},
 			{Flow: item.Previews, Status: item.Done, Rows: 1},
 			{Flow: item.LocalMedia, Status: item.Failed, Rows: 1},
 			{Flow: item.LocalMedia, Status: item.Left, Rows: 1},
 		},
-		"3 rooms would be deleted, and --max-rooms 2 allows 2 rooms": {
+		"3 rooms would be purged, --max-rooms 2": {
 			{Flow: item.History, Status: item.Done}, {Flow: item.History, Status: item.Done}, {Flow: item.History, Status: item.Done},
 		},
-		"11 B would be deleted, and --max-bytes 10 allows 10 B": {
+		"11 B would be deleted, --max-bytes 10": {
 			{Flow: item.LocalMedia, Status: item.Done, Rows: 1, Length: 6}, {Flow: item.LocalMedia, Status: item.Done, Rows: 1, Length: 5},
 		},
 	} {
