@@ -125,18 +125,20 @@ func (r *run) checkServer(ctx context.Context) error {
 	}
 	user, err := r.api.WhoAmI(ctx)
 	if err != nil {
-		return r.refusedBy(doing, err)
+		return r.refused("ask whose the token is", err, synapse.WhoAmIAdvice)
 	}
 	_, r.serverName, _ = strings.Cut(user, ":")
 	return r.checkSameServer(ctx, user)
 }
 
-func (r *run) refusedBy(doing string, err error) error {
+func (r *run) refusedBy(doing string, err error) error { return r.refused(doing, err, synapse.Advice) }
+
+func (r *run) refused(doing string, err error, advice func(error) string) error {
 	cause := item.CauseFailed
 	if synapse.Classify(err) == synapse.Unauthorized {
 		cause = item.CauseToken
 	}
-	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: cmp.Or(synapse.Advice(err), "Synapse's own log says what went wrong there.")}
+	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: cmp.Or(advice(err), "Synapse's own log says what went wrong there.")}
 }
 
 func (r *run) takeLock(ctx context.Context) (err error) {

@@ -98,13 +98,21 @@ func (c *Client) CheckAdmin(ctx context.Context) error {
 	return c.call(ctx, http.MethodGet, "/_synapse/admin/v1/background_updates/status", nil, &struct{}{})
 }
 
+// whoAmI is no part of the admin API, which has no such call.
+const whoAmI = "/_matrix/client/v3/account/whoami"
+
 // WhoAmI returns the user id that the token belongs to.
 func (c *Client) WhoAmI(ctx context.Context) (string, error) {
 	var answer struct {
 		UserID string `json:"user_id"`
 	}
-	err := c.call(ctx, http.MethodGet, "/_matrix/client/v3/account/whoami", nil, &answer)
-	return answer.UserID, err
+	if err := c.call(ctx, http.MethodGet, whoAmI, nil, &answer); err != nil {
+		return "", err
+	}
+	if answer.UserID == "" {
+		return "", c.foreign(http.MethodGet, whoAmI)
+	}
+	return answer.UserID, nil
 }
 
 // StartPurge asks the server to delete the history of a room below an event and returns the id of the purge. Local

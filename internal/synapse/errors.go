@@ -207,6 +207,15 @@ func Advice(err error) string {
 	return ""
 }
 
+// WhoAmIAdvice is Advice for WhoAmI after the admin API has answered.
+func WhoAmIAdvice(err error) string {
+	if class := Classify(err); class == Misrouted || class == NotFound {
+		return "The admin API answers at --api-url, and " + whoAmI + " does not: let the reverse proxy pass that path on as well, " +
+			"or give --api-url the address of Synapse itself."
+	}
+	return Advice(err)
+}
+
 func (e *Error) advice() string {
 	switch {
 	case e.Status >= http.StatusMultipleChoices && e.Status < http.StatusBadRequest:
