@@ -64,14 +64,6 @@ func (r *run) summary(started time.Time, err error) sinks.Summary {
 	s.Warnings = append(s.Warnings, r.media.warnings()...)
 	s.AddError(err)
 	s.AddError(causeOf(r.feed))
-	for _, f := range s.Flows {
-		if f.Failed > 0 {
-			s.AddCause(item.CauseItems)
-		}
-		if f.LeftTotal > 0 {
-			s.AddCause(item.CauseLeft)
-		}
-	}
 	return s
 }
 

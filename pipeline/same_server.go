@@ -106,12 +106,10 @@ func (r *run) checkLatestRoom(ctx context.Context) error {
 		var view latest
 		err := r.patiently(ctx, func() (err error) { view, err = compareLatestRoom(ctx, r.api, r.db.Reader); return err })
 		switch {
-		case err != nil && postgres.IsConnection(err):
-			return failed(comparing, err, databaseHint(err))
-		case err != nil && isAnswer(err) && noSuchCall(err):
+		case err != nil && synapse.IsAnswer(err) && noSuchCall(err):
 			r.cannotTell(err)
 			return nil
-		case err != nil && isAnswer(err):
+		case err != nil && synapse.IsAnswer(err):
 			return r.refusedBy(comparing, err)
 		case err != nil:
 			return failed(comparing, err, databaseHint(err))
@@ -141,13 +139,6 @@ func (r *run) patiently(ctx context.Context, ask func() error) error {
 		return again(err)
 	})
 	return err
-}
-
-// isAnswer says whether an error comes from the API rather than from the database.
-func isAnswer(err error) bool {
-	var refused *synapse.Error
-	var lost *synapse.TransportError
-	return errors.As(err, &refused) || errors.As(err, &lost)
 }
 
 // latest is how a room ends, as the server says and as the database said right after it.

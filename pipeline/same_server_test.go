@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -233,4 +234,29 @@ func TestAPositionOfTheFutureIsRefused(t *testing.T) {
 		return true
 	})
 	wantRefused(t, s, s.ConnString(), api, "was left behind")
+}
+
+// A connection to Synapse that is lost is no connection to PostgreSQL.
+func TestAServerThatGoesAwayIsNotTakenForItsDatabase(t *testing.T) {
+	s := emptied(t)
+	newRoom(t, s, "alice", sandbox.RoomOptions{})
+	target, err := url.Parse(s.APIURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/forward_extremities") {
+			panic(http.ErrAbortHandler)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	cfg := settings(s, item.LocalMedia)
+	cfg.APIURL, cfg.RetryFor = front.URL, 200*time.Millisecond
+	r := do(t, cfg)
+	endsWith(t, r, item.CauseFailed)
+	if e := r.summary.Errors; len(e) != 1 || strings.Contains(e[0].Hint, "PostgreSQL") || e[0].Hint == "" {
+		t.Errorf("%+v", e)
+	}
 }

@@ -97,19 +97,12 @@ func (a *APICalls) ask(ctx context.Context, before func(context.Context) error, 
 		if asked.mayRun {
 			return false, 0
 		}
-		if isAPI(err) { // a lost connection looks like one to the database as well
+		if synapse.IsAnswer(err) {
 			return again(err)
 		}
 		return postgres.Again(err)
 	})
 	return asked
-}
-
-// isAPI says whether an error comes from the admin API or the way to it.
-func isAPI(err error) bool {
-	var refused *synapse.Error
-	var lost *synapse.TransportError
-	return errors.As(err, &refused) || errors.As(err, &lost)
 }
 
 // stillRuns notes a call that Synapse may still be at: it is the last one of the run.
@@ -134,14 +127,7 @@ func (a *APICalls) may(ctx context.Context) error {
 		a.Flow.StopFeeding(stillRuns(*call))
 		return errStopping
 	}
-	if a.Flow.Stopping() {
-		return errStopping
-	}
-	if err := a.Held(ctx); err != nil {
-		a.Flow.StopFeeding(err)
-		return errStopping
-	}
-	return nil
+	return mayBegin(ctx, a.Flow, a.Held)
 }
 
 // await waits for a call without an answer until look finds nothing left of what was asked for. It returns false when

@@ -157,7 +157,7 @@ func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
 			}
 			pending = without(media, f.gone)
 		}
-		if err := d.may(ctx); err != nil {
+		if err := mayBegin(ctx, d.Flow, d.Held); err != nil {
 			return err
 		}
 		if len(pending) == 0 {
@@ -268,19 +268,6 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 		}
 		return out
 	}
-}
-
-// may says whether another transaction may begin: not when the flow has been told to stop meanwhile, nor when another run
-// could have begun.
-func (d *DeleteRows) may(ctx context.Context) error {
-	if d.Flow.Stopping() {
-		return errStopping
-	}
-	if err := d.Held(ctx); err != nil {
-		d.Flow.StopFeeding(err)
-		return errStopping
-	}
-	return nil
 }
 
 // stop ends the flow when the database or the journal is what failed: what it refuses for one batch it will refuse for

@@ -41,7 +41,7 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media, f *fate) 
 	if len(shown) > 0 {
 		_ = tx.Rollback(longer) // and once more without these
 		f.keep(shown)
-		if err := d.may(ctx); err != nil {
+		if err := mayBegin(ctx, d.Flow, d.Held); err != nil {
 			return nil, 0, err
 		}
 		return d.transact(ctx, slices.DeleteFunc(slices.Clone(media), func(m item.Media) bool { return shown[m.ID] != "" }), f)

@@ -3,6 +3,7 @@
 package stages
 
 import (
+	"context"
 	"sync/atomic"
 
 	"synupkeep/internal/item"
@@ -13,6 +14,19 @@ type Stopper interface {
 	Stopping() bool
 	// StopFeeding ends the flow gently: what runs is finished, the rest is left. The first cause is the flow's.
 	StopFeeding(cause error)
+}
+
+// mayBegin says whether something that deletes may begin: not when the flow has been told to stop meanwhile, nor when
+// another run could have begun, which stops the flow.
+func mayBegin(ctx context.Context, flow Stopper, held func(context.Context) error) error {
+	if flow.Stopping() {
+		return errStopping
+	}
+	if err := held(ctx); err != nil {
+		flow.StopFeeding(err)
+		return errStopping
+	}
+	return nil
 }
 
 // Budget is how many items a flow may act on.

@@ -154,6 +154,14 @@ func Classify(err error) Class {
 	return Permanent
 }
 
+// IsAnswer says whether an error comes from the admin API or the way to it, rather than from the database: a connection
+// to the one that is lost looks like one to the other.
+func IsAnswer(err error) bool {
+	var refused *Error
+	var lost *TransportError
+	return errors.As(err, &refused) || errors.As(err, &lost)
+}
+
 // patience is how many hiccups a call is forgiven. After its database was restarted, Synapse answers 500 once for each
 // connection that it had to it (10 by default), whoever asks.
 const patience = 5
