@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -247,7 +249,14 @@ func TestAServerThatGoesAwayIsNotTakenForItsDatabase(t *testing.T) {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/forward_extremities") {
-			panic(http.ErrAbortHandler)
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				err = errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close()) // a reset
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return
 		}
 		proxy.ServeHTTP(w, r)
 	}))
