@@ -263,18 +263,7 @@ func meanwhile(t testing.TB, s *sandbox.Server, cfg *config.Config, table string
 
 func meanwhileDo(t testing.TB, s *sandbox.Server, run func() result, table string, f func(context.Context, pgx.Tx) error) result {
 	t.Helper()
-	conn, err := s.DB(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tx, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE "+table+" IN EXCLUSIVE MODE"); err != nil {
-		t.Fatal(err)
-	}
+	tx := begun(t, s, "LOCK TABLE "+table+" IN EXCLUSIVE MODE")
 	done := make(chan result, 1)
 	go func() { done <- run() }()
 	until(t, "the flow wants to delete", func() bool {
@@ -287,6 +276,24 @@ func meanwhileDo(t testing.TB, s *sandbox.Server, run func() result, table strin
 		t.Error(err)
 	}
 	return <-done
+}
+
+// begun is a transaction of somebody else in which a statement was run. It is rolled back with the test at the latest.
+func begun(t testing.TB, s *sandbox.Server, sql string, args ...any) pgx.Tx {
+	t.Helper()
+	conn, err := s.DB(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	tx, err := conn.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), sql, args...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
 }
 
 // until waits for something that another process does.
@@ -306,18 +313,7 @@ func TestARowThatIsInUseIsNotWaitedFor(t *testing.T) {
 	s := emptied(t)
 	locked, free := upload(t, s, "alice", longAgo), upload(t, s, "alice", longAgo)
 	before := takeStock(t, s)
-	conn, err := s.DB(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tx, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `UPDATE local_media_repository SET last_access_ts = 1 WHERE media_id = $1`, idOf(locked)); err != nil {
-		t.Fatal(err)
-	}
+	tx := begun(t, s, `UPDATE local_media_repository SET last_access_ts = 1 WHERE media_id = $1`, idOf(locked))
 	began := time.Now()
 	r := do(t, settings(s, item.LocalMedia))
 	if took := time.Since(began); took > 5*time.Second {

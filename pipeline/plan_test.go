@@ -164,18 +164,7 @@ func TestAPlanKnowsTheLimits(t *testing.T) {
 // A stop while a plan is made is a stop, and no failure to do the work.
 func TestAStopWhileAPlanIsMade(t *testing.T) {
 	s := emptied(t)
-	conn, err := s.DB(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tx, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE`); err != nil {
-		t.Fatal(err)
-	}
+	tx := begun(t, s, `LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE`)
 	cfg := settings(s, item.History)
 	cfg.Max.Rooms.Percent = 50
 	feed, stop := context.WithCancelCause(t.Context())

@@ -163,18 +163,7 @@ func TestWithoutTheWholeOfWhatIsShownNoLocalMediaIsDeleted(t *testing.T) {
 	s := emptied(t)
 	upload(t, s, "alice", longAgo)
 	before := takeStock(t, s)
-	conn, err := s.DB(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tx, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE room_account_data IN ACCESS EXCLUSIVE MODE"); err != nil {
-		t.Fatal(err)
-	}
+	tx := begun(t, s, "LOCK TABLE room_account_data IN ACCESS EXCLUSIVE MODE")
 	cfg := settings(s, item.LocalMedia)
 	cfg.RetryFor = time.Second
 	r := do(t, cfg)
