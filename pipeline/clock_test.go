@@ -8,6 +8,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/sandbox/stock"
 )
 
 func TestClockIsComparedWithHalfTheWayTolerated(t *testing.T) {
@@ -56,7 +57,7 @@ func TestAClockThatIsWrongIsOnlyAWarning(t *testing.T) {
 			if causes := r.all(t.Context(), t.Context(), &out); len(causes) > 0 {
 				t.Errorf("%v\n%s", causes, log.String())
 			}
-			left := selectAll[string](t, s, `SELECT media_id FROM local_media_repository`)
+			left := stock.All[string](t, s, `SELECT media_id FROM local_media_repository`)
 			if len(left) != 1 || left[0] != idOf(young) {
 				t.Errorf("%q are left of %s (old) and %s (young)", left, idOf(old), idOf(young))
 			}

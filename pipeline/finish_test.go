@@ -10,6 +10,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // rowsWereDeleted plants media whose rows an earlier run deleted before it was killed. It returns the journal, open.
@@ -34,7 +35,7 @@ func rowsWereDeleted(t *testing.T, s *sandbox.Server, cfg *config.Config, mxcs .
 func TestWhatIsFinishedIsNotComparedWithTheLimits(t *testing.T) {
 	s := emptied(t)
 	mxcs := plenty(t, s, 4)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.LocalMedia)
 	cfg.Max.Media.Count = 1
 	j := rowsWereDeleted(t, s, cfg, mxcs[:3]...)
@@ -47,13 +48,13 @@ func TestWhatIsFinishedIsNotComparedWithTheLimits(t *testing.T) {
 	if sum := r.flow(t, item.LocalMedia); sum.Finished != 3 || sum.Rows != 1 {
 		t.Errorf("%+v", sum)
 	}
-	exactly(t, s, before.without(t, mxcs...))
+	stock.Exactly(t, s, before.Without(t, mxcs...))
 }
 
 func TestADamagedJournalIsFinishedAsFarAsItCanBeReadAndTold(t *testing.T) {
 	s := emptied(t)
 	mxcs := plenty(t, s, 3)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.LocalMedia)
 	j := rowsWereDeleted(t, s, cfg, mxcs...)
 	if err := j.Close(); err != nil {
@@ -71,12 +72,12 @@ func TestADamagedJournalIsFinishedAsFarAsItCanBeReadAndTold(t *testing.T) {
 	r := do(t, cfg)
 	wantCauses(t, r)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 2})
-	after := before.without(t, mxcs...)
-	for file, size := range before.without(t, mxcs[0], mxcs[2]).files {
-		after.files[file] = size // of the one whose line is damaged
+	after := before.Without(t, mxcs...)
+	for file, size := range before.Without(t, mxcs[0], mxcs[2]).Files {
+		after.Files[file] = size // of the one whose line is damaged
 	}
-	if got := takeStock(t, s); len(got.files) != len(after.files) {
-		t.Errorf("files: %v, want %v", got.files, after.files)
+	if got := stock.OfMedia(t, s); len(got.Files) != len(after.Files) {
+		t.Errorf("files: %v, want %v", got.Files, after.Files)
 	}
 	warnings := strings.Join(r.summary.Warnings, "\n")
 	for _, want := range []string{"damaged and are passed over: 1.", "was cut short", name} {
@@ -92,9 +93,9 @@ func TestAJournalThatAnotherRunHasOpenIsLeftAlone(t *testing.T) {
 	mxcs := plenty(t, s, 2)
 	cfg := settings(s, item.LocalMedia)
 	j := rowsWereDeleted(t, s, cfg, mxcs[0])
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	wantCauses(t, do(t, cfg), item.CauseLocked)
-	exactly(t, s, before)
+	stock.Exactly(t, s, before)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // viaAPI are the settings of a run that cannot see the media store, and has nowhere to keep a state.
@@ -134,29 +135,29 @@ func (f *mediaFront) oneByOne(t *testing.T) {
 }
 
 // filesAndRows is exactly, but for directories: Synapse leaves the empty ones.
-func filesAndRows(t testing.TB, s *sandbox.Server, want inventory) {
+func filesAndRows(t testing.TB, s *sandbox.Server, want stock.Media) {
 	t.Helper()
-	got := takeStock(t, s)
-	if diff := cmp.Diff(want.files, got.files); diff != "" {
+	got := stock.OfMedia(t, s)
+	if diff := cmp.Diff(want.Files, got.Files); diff != "" {
 		t.Errorf("files (- is missing, + should not be there):\n%s", diff)
 	}
-	rows := func(v inventory) []string { return slices.Sorted(maps.Keys(v.rows)) }
+	rows := func(v stock.Media) []string { return slices.Sorted(maps.Keys(v.Rows)) }
 	if diff := cmp.Diff(rows(want), rows(got)); diff != "" {
 		t.Errorf("rows (- is missing, + should not be there):\n%s", diff)
 	}
 }
 
 // lengths adds up media_length of what is gone.
-func lengths(t testing.TB, s *sandbox.Server, before inventory, f item.Flow, r result) {
+func lengths(t testing.TB, s *sandbox.Server, before stock.Media, f item.Flow, r result) {
 	t.Helper()
-	after := takeStock(t, s)
+	after := stock.OfMedia(t, s)
 	var rows, bytes int64
-	for key, row := range before.rows {
-		if _, left := after.rows[key]; left || row.table != "local_media_repository" && row.table != "remote_media_cache" {
+	for key, row := range before.Rows {
+		if _, left := after.Rows[key]; left || row.Table != "local_media_repository" && row.Table != "remote_media_cache" {
 			continue
 		}
 		rows++
-		n, _ := row.values["media_length"].(float64)
+		n, _ := row.Values["media_length"].(float64)
 		bytes += int64(n)
 	}
 	if sum := r.flow(t, f); sum.Rows != rows || sum.Bytes != bytes || sum.Files != 0 {

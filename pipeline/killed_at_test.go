@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // TestKilledRunsAreFinishedByTheNext kills runs at each point where something is done and the rest is not.
@@ -98,7 +99,7 @@ type commitHeld struct {
 func (k *killing) holdCommit(t *testing.T) *commitHeld {
 	t.Helper()
 	const key = 7261
-	rows := selectAll[int](t, k.s, `SELECT count(*)::int FROM `+k.table())[0]
+	rows := stock.All[int](t, k.s, `SELECT count(*)::int FROM `+k.table())[0]
 	dropped(t, k.s, `FUNCTION IF EXISTS hold_commit CASCADE`)
 	execSQL(t, k.s, fmt.Sprintf(`CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		IF (SELECT count(*) FROM %s) < %d THEN PERFORM pg_advisory_xact_lock(%d); END IF;
@@ -144,7 +145,7 @@ func (c *commitHeld) release(t *testing.T) {
 func (c *commitHeld) ended(t *testing.T) {
 	t.Helper()
 	until(t, "the server process has ended", func() bool {
-		return selectAll[int](t, c.k.s, `SELECT count(*)::int FROM pg_stat_activity WHERE pid = $1`, c.pid)[0] == 0
+		return stock.All[int](t, c.k.s, `SELECT count(*)::int FROM pg_stat_activity WHERE pid = $1`, c.pid)[0] == 0
 	})
 	c.release(t) // the next run needs it
 }

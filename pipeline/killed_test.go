@@ -17,6 +17,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // TestKilledAtAnyMomentTheNextRunFinishes kills run after run while they delete. Whatever they left behind, the last one
@@ -47,7 +48,7 @@ func TestKilledAtAnyMomentTheNextRunFinishes(t *testing.T) {
 		_, err = p.LocalMedia(ctx, 50, sandbox.Media{Data: data, Thumbnails: 2, Created: time.Now()}, time.Second)
 		return err
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	stateDir := filepath.Join(t.TempDir(), "state")
 	given, err := json.Marshal(childRun{
 		Postgres: s.ConnString(), APIURL: s.APIURL(), Token: s.AdminToken(), MediaStore: s.MediaStore(), StateDir: stateDir,
@@ -84,7 +85,7 @@ func TestKilledAtAnyMomentTheNextRunFinishes(t *testing.T) {
 		}
 		break
 	}
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 }
 
 // killedAfter lets a child run until it has deleted that many rows, then kills it; fewer than 0 lets it come to its end.

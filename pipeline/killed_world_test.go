@@ -20,6 +20,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 const (
@@ -33,7 +34,7 @@ const (
 type killing struct {
 	s      *sandbox.Server
 	gone   map[item.Flow][]string
-	before inventory
+	before stock.Media
 	copied string // the store
 
 	flow     item.Flow
@@ -44,12 +45,12 @@ func newKilling(t *testing.T) *killing {
 	t.Helper()
 	k := &killing{s: emptied(t), gone: map[item.Flow][]string{}}
 	plantMedia(t, k.s, k.plant)
-	for _, table := range mediaTables() {
+	for _, table := range stock.MediaTables() {
 		execSQL(t, k.s, `CREATE TABLE saved_`+table+` AS TABLE `+table)
 		dropped(t, k.s, `TABLE saved_`+table)
 	}
 	k.copied = copyStore(t, k.s)
-	k.before = takeStock(t, k.s)
+	k.before = stock.OfMedia(t, k.s)
 	return k
 }
 
@@ -98,16 +99,16 @@ func dropped(t *testing.T, s *sandbox.Server, what string) {
 func (k *killing) of(t *testing.T, f item.Flow) {
 	t.Helper()
 	k.s = emptied(t)
-	for _, table := range mediaTables() {
+	for _, table := range stock.MediaTables() {
 		execSQL(t, k.s, `INSERT INTO `+table+` SELECT * FROM saved_`+table)
 	}
-	for _, tree := range trees() {
+	for _, tree := range stock.Trees() {
 		if err := os.CopyFS(filepath.Join(k.s.MediaStore(), tree), os.DirFS(filepath.Join(k.copied, tree))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	k.flow, k.stateDir = f, filepath.Join(t.TempDir(), "state")
-	exactly(t, k.s, k.before)
+	stock.Exactly(t, k.s, k.before)
 }
 
 // table is where the rows are.
@@ -121,7 +122,7 @@ func (k *killing) table() string {
 // rowless is what of the media that is to go has no row any more.
 func (k *killing) rowless(t testing.TB) []string {
 	t.Helper()
-	there := selectAll[string](t, k.s, `SELECT media_id FROM `+k.table())
+	there := stock.All[string](t, k.s, `SELECT media_id FROM `+k.table())
 	return slices.DeleteFunc(slices.Clone(k.gone[k.flow]), func(mxc string) bool { return slices.Contains(there, idOf(mxc)) })
 }
 
@@ -138,10 +139,10 @@ func (k *killing) fileless() (mxcs []string) {
 // contents are the names of the content files of what is to go.
 func (k *killing) contents() map[string]string {
 	places := map[string]string{}
-	for _, r := range k.before.rows {
-		if r.table == k.table() {
-			content, _ := r.places()
-			places[r.text("media_id")] = filepath.Join(k.s.MediaStore(), content)
+	for _, r := range k.before.Rows {
+		if r.Table == k.table() {
+			content, _ := r.Places()
+			places[r.Text("media_id")] = filepath.Join(k.s.MediaStore(), content)
 		}
 	}
 	names := map[string]string{}
@@ -155,8 +156,8 @@ func (k *killing) contents() map[string]string {
 func (k *killing) settled(t *testing.T) {
 	t.Helper()
 	until(t, "the files of the batches before are gone", func() bool {
-		want := k.before.without(t, k.fileless()...).files
-		files, _ := listing(t, k.s.MediaStore())
+		want := k.before.Without(t, k.fileless()...).Files
+		files, _ := stock.Listing(t, k.s.MediaStore())
 		return maps.Equal(want, files)
 	})
 }
@@ -194,14 +195,14 @@ func (k *killing) journaled(t *testing.T) (mxcs []string) {
 // locksWaitedFor returns the server processes that wait for a lock of this type.
 func (k *killing) locksWaitedFor(t *testing.T, kind string) (pids []int32) {
 	t.Helper()
-	return selectAll[int32](t, k.s, `SELECT pid FROM pg_locks WHERE NOT granted AND locktype = $1`, kind)
+	return stock.All[int32](t, k.s, `SELECT pid FROM pg_locks WHERE NOT granted AND locktype = $1`, kind)
 }
 
 // unlocked waits until PostgreSQL has noticed that the run that was killed is gone.
 func (k *killing) unlocked(t *testing.T) {
 	t.Helper()
 	until(t, "the lock of the run that was killed is free", func() bool {
-		return selectAll[int](t, k.s, `SELECT count(*)::int FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		return stock.All[int](t, k.s, `SELECT count(*)::int FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 			WHERE l.granted AND l.locktype = 'advisory' AND a.application_name LIKE 'synupkeep%'`)[0] == 0
 	})
 }
@@ -215,7 +216,7 @@ func (k *killing) finishes(t *testing.T, media, finished int) {
 	cfg.StateDir = k.stateDir
 	r := do(t, cfg)
 	wantCauses(t, r)
-	exactly(t, k.s, k.before.without(t, k.gone[k.flow]...))
+	stock.Exactly(t, k.s, k.before.Without(t, k.gone[k.flow]...))
 	if media >= 0 {
 		wantCounts(t, r, k.flow, map[string]int64{"done": int64(media)})
 	}

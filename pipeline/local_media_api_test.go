@@ -9,6 +9,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 func TestOldUploadsGoThroughTheAPI(t *testing.T) {
@@ -29,7 +30,7 @@ func TestOldUploadsGoThroughTheAPI(t *testing.T) {
 	if err := s.Protect(t.Context(), protected); err != nil {
 		t.Fatal(err)
 	}
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	f := newMediaFront(t, s)
 	cfg := viaAPI(t, s, item.LocalMedia)
 	cfg.APIURL = f.URL
@@ -43,7 +44,7 @@ func TestOldUploadsGoThroughTheAPI(t *testing.T) {
 		want[reason] = n
 	}
 	wantCounts(t, r, item.LocalMedia, want)
-	filesAndRows(t, s, before.without(t, gone...))
+	filesAndRows(t, s, before.Without(t, gone...))
 	lengths(t, s, before, item.LocalMedia, r)
 	f.oneByOne(t)
 	for _, mxc := range gone {
@@ -66,7 +67,7 @@ func TestAPlanAsksTheAPIForNothing(t *testing.T) {
 	upload(t, s, "alice", longAgo)
 	long := time.Now().Add(-longAgo)
 	cached(t, s, sandbox.Media{Origin: "up.example", Created: long, LastAccess: long})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	f := newMediaFront(t, s)
 	cfg := viaAPI(t, s, item.LocalMedia, item.RemoteMedia)
 	cfg.APIURL = f.URL
@@ -132,7 +133,7 @@ func TestWhatChangesBeforeTheCallStays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := emptied(t)
 			first, second := upload(t, s, "alice", 2*longAgo), upload(t, s, "alice", longAgo)
-			before := takeStock(t, s)
+			before := stock.OfMedia(t, s)
 			f := newMediaFront(t, s)
 			f.on = func(int) reaction {
 				return reaction{before: func() {
@@ -144,9 +145,9 @@ func TestWhatChangesBeforeTheCallStays(t *testing.T) {
 			r := do(t, cfg)
 			wantCauses(t, r)
 			wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1, "skipped changed": 1})
-			want, got := before.without(t, first), takeStock(t, s)
-			if len(got.rows) != len(want.rows) || len(got.files) != len(want.files) {
-				t.Errorf("left are %v %v", got.rows, got.files)
+			want, got := before.Without(t, first), stock.OfMedia(t, s)
+			if len(got.Rows) != len(want.Rows) || len(got.Files) != len(want.Files) {
+				t.Errorf("left are %v %v", got.Rows, got.Files)
 			}
 		})
 	}
@@ -163,14 +164,14 @@ func TestUploadsWithOddIDsAreNotAskedFor(t *testing.T) {
 		}
 		return nil
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	f := newMediaFront(t, s)
 	cfg := viaAPI(t, s, item.LocalMedia)
 	cfg.APIURL = f.URL
 	r := do(t, cfg)
 	wantCauses(t, r, item.CauseItems)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1, "failed": int64(len(oddIDs()))})
-	filesAndRows(t, s, before.without(t, good))
+	filesAndRows(t, s, before.Without(t, good))
 	if len(f.asked()) != 1 {
 		t.Errorf("asked for %v", f.asked())
 	}

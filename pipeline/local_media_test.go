@@ -14,6 +14,7 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 func TestOldUploadsGoWithAllThatBelongsToThem(t *testing.T) {
@@ -49,15 +50,15 @@ func TestOldUploadsGoWithAllThatBelongsToThem(t *testing.T) {
 	if err := s.Protect(t.Context(), protected); err != nil {
 		t.Fatal(err)
 	}
-	before := takeStock(t, s)
-	if len(before.files) < 15 {
-		t.Fatalf("Synapse made no thumbnails: %v", before.files)
+	before := stock.OfMedia(t, s)
+	if len(before.Files) < 15 {
+		t.Fatalf("Synapse made no thumbnails: %v", before.Files)
 	}
 
 	r := do(t, settings(s, item.LocalMedia))
 	wantCauses(t, r)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 4, "kept quarantined": 1, "kept protected": 1, "kept uploading": 1})
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 	accounts(t, s, r, item.LocalMedia, before)
 	for _, mxc := range gone {
 		wantDownload(t, s, mxc, http.StatusNotFound)
@@ -69,7 +70,7 @@ func TestOldUploadsGoWithAllThatBelongsToThem(t *testing.T) {
 	again := do(t, settings(s, item.LocalMedia))
 	wantCauses(t, again)
 	wantCounts(t, again, item.LocalMedia, map[string]int64{"kept quarantined": 1, "kept protected": 1, "kept uploading": 1})
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 }
 
 func wantDownload(t testing.TB, s *sandbox.Server, mxc string, want int) {
@@ -188,7 +189,7 @@ func TestAvatarsThatAreShownStay(t *testing.T) {
 	fragment := newRoom(t, s, "carol", sandbox.RoomOptions{})
 	member(t, s, "carol", fragment, picture("member, with a fragment")+"#auto")
 
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	var gone []string
 	for name, mxc := range pictures {
 		if goes[name] {
@@ -208,7 +209,7 @@ func TestAvatarsThatAreShownStay(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, status, want)
 		}
 	}
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": int64(len(gone)), "kept avatar": int64(len(pictures) - len(gone))})
 }
 
@@ -236,7 +237,7 @@ func TestAvatarsSetDuringTheRunStay(t *testing.T) {
 	room, other := newRoom(t, s, "ivan", sandbox.RoomOptions{}), newRoom(t, s, "ivan", sandbox.RoomOptions{})
 	profile, inRoom, ofRoom, thumbnail, goes := upload(t, s, "ivan", longAgo), upload(t, s, "ivan", longAgo), upload(t, s, "ivan", longAgo),
 		upload(t, s, "ivan", longAgo), upload(t, s, "ivan", longAgo)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 
 	r := meanwhile(t, s, settings(s, item.LocalMedia), "local_media_repository", func(ctx context.Context, _ pgx.Tx) error {
 		if err := s.As("ivan").SetAvatar(ctx, profile); err != nil {
@@ -250,7 +251,7 @@ func TestAvatarsSetDuringTheRunStay(t *testing.T) {
 		return err
 	})
 	wantCauses(t, r)
-	exactly(t, s, before.without(t, goes))
+	stock.Exactly(t, s, before.Without(t, goes))
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1, "kept avatar": 4})
 }
 
@@ -267,7 +268,7 @@ func meanwhileDo(t testing.TB, s *sandbox.Server, run func() result, table strin
 	done := make(chan result, 1)
 	go func() { done <- run() }()
 	until(t, "the flow wants to delete", func() bool {
-		return selectAll[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND relation = $1::regclass`, table)[0] > 0
+		return stock.All[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND relation = $1::regclass`, table)[0] > 0
 	})
 	if err := f(t.Context(), tx); err != nil {
 		t.Error(err)
@@ -312,7 +313,7 @@ func until(t testing.TB, what string, f func() bool) {
 func TestARowThatIsInUseIsNotWaitedFor(t *testing.T) {
 	s := emptied(t)
 	locked, free := upload(t, s, "alice", longAgo), upload(t, s, "alice", longAgo)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	tx := begun(t, s, `UPDATE local_media_repository SET last_access_ts = 1 WHERE media_id = $1`, idOf(locked))
 	began := time.Now()
 	r := do(t, settings(s, item.LocalMedia))
@@ -324,11 +325,11 @@ func TestARowThatIsInUseIsNotWaitedFor(t *testing.T) {
 	}
 	wantCauses(t, r)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1, "skipped in use": 1})
-	exactly(t, s, before.without(t, free))
+	stock.Exactly(t, s, before.Without(t, free))
 
 	r = do(t, settings(s, item.LocalMedia))
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1})
-	exactly(t, s, before.without(t, locked, free))
+	stock.Exactly(t, s, before.Without(t, locked, free))
 }
 
 func TestWhatTheAdminWantsToKeepStays(t *testing.T) {
@@ -339,7 +340,7 @@ func TestWhatTheAdminWantsToKeepStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	aged(t, s, longAgo, text)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 
 	cfg := settings(s, item.LocalMedia)
 	cfg.Media.KeepUsers = []string{"@jud?:*"}
@@ -347,7 +348,7 @@ func TestWhatTheAdminWantsToKeepStays(t *testing.T) {
 	cfg.Media.KeepTypes = []string{"text/x-*"}
 	r := do(t, cfg)
 	wantCauses(t, r)
-	exactly(t, s, before.without(t, goes))
+	stock.Exactly(t, s, before.Without(t, goes))
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1, "kept admin": 4})
 	wantDownload(t, s, ofUser, http.StatusOK)
 }
@@ -372,8 +373,8 @@ func TestTheLimitLeavesTheRestToTheNextRun(t *testing.T) {
 		}
 		wantCounts(t, r, item.LocalMedia, want)
 	}
-	if stock := takeStock(t, s); len(stock.files)+len(stock.rows) != 0 {
-		t.Errorf("%d media were there, left are %v", len(mxcs), stock)
+	if left := stock.OfMedia(t, s); len(left.Files)+len(left.Rows) != 0 {
+		t.Errorf("%d media were there, left are %v", len(mxcs), left)
 	}
 }
 
@@ -389,13 +390,13 @@ func TestALargeDeletionIsExact(t *testing.T) {
 		_, err = p.LocalMedia(ctx, 200, sandbox.Media{Data: data, Thumbnails: 3, Created: time.Now().Add(-29 * aDay)}, time.Second)
 		return err
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.LocalMedia)
 	cfg.Media.BatchSize = 200
 	r := do(t, cfg)
 	wantCauses(t, r)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 900})
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 	accounts(t, s, r, item.LocalMedia, before)
 	if names := fmt.Sprint(r.summary.Failures); names != "[]" {
 		t.Error(names)

@@ -8,6 +8,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // TestAStoreWhoseOldFilesWereMovedElsewhereIsRefused: what moves uploads to S3 moves the old ones, and those are what
@@ -36,10 +37,10 @@ func TestAStoreWhoseOldFilesWereMovedElsewhereIsRefused(t *testing.T) {
 				}
 				return nil
 			})
-			before := takeStock(t, s)
+			before := stock.OfMedia(t, s)
 			r := do(t, settings(s, f))
 			wantCauses(t, r, item.CauseRefused)
-			exactly(t, s, before)
+			stock.Exactly(t, s, before)
 		})
 	}
 }

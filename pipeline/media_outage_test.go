@@ -18,6 +18,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // plenty plants n old uploads with a thumbnail each.
@@ -37,7 +38,7 @@ func beside(t testing.TB, s *sandbox.Server, run func() result, f func(left int)
 	done := make(chan result, 1)
 	go func() { done <- run() }()
 	until(t, "the run is in the middle", func() bool {
-		return f(selectAll[int](t, s, `SELECT count(*)::int FROM local_media_repository`)[0])
+		return f(stock.All[int](t, s, `SELECT count(*)::int FROM local_media_repository`)[0])
 	})
 	return done
 }
@@ -45,19 +46,19 @@ func beside(t testing.TB, s *sandbox.Server, run func() result, f func(left int)
 // rowsHaveFiles fails if the content file of a row is gone. It returns what lies there and belongs to no row.
 func rowsHaveFiles(t testing.TB, s *sandbox.Server) (orphans []string) {
 	t.Helper()
-	stock := takeStock(t, s)
+	left := stock.OfMedia(t, s)
 	named := map[string]bool{}
-	for _, r := range stock.rows {
-		if r.table != "local_media_repository" {
+	for _, r := range left.Rows {
+		if r.Table != "local_media_repository" {
 			continue
 		}
-		content, thumbnails := r.places()
+		content, thumbnails := r.Places()
 		named[content], named[thumbnails] = true, true
-		if _, there := stock.files[content]; !there {
+		if _, there := left.Files[content]; !there {
 			t.Errorf("%s has a row and no file", content)
 		}
 	}
-	for name := range stock.files {
+	for name := range left.Files {
 		if !named[name] && !named[path.Dir(name)] {
 			orphans = append(orphans, name)
 		}
@@ -67,8 +68,8 @@ func rowsHaveFiles(t testing.TB, s *sandbox.Server) (orphans []string) {
 
 func nothingLeft(t testing.TB, s *sandbox.Server) {
 	t.Helper()
-	if stock := takeStock(t, s); len(stock.files)+len(stock.rows) > 0 {
-		t.Errorf("left are %d rows, %d files", len(stock.rows), len(stock.files))
+	if left := stock.OfMedia(t, s); len(left.Files)+len(left.Rows) > 0 {
+		t.Errorf("left are %d rows, %d files", len(left.Rows), len(left.Files))
 	}
 }
 
@@ -95,7 +96,7 @@ func partial(t testing.TB, s *sandbox.Server, r result, n int) {
 	if orphans := rowsHaveFiles(t, s); len(orphans) > 0 {
 		t.Errorf("these have no row any more: %v", orphans)
 	}
-	if left := selectAll[int](t, s, `SELECT count(*)::int FROM local_media_repository`)[0]; int64(n-left) != sum.Rows {
+	if left := stock.All[int](t, s, `SELECT count(*)::int FROM local_media_repository`)[0]; int64(n-left) != sum.Rows {
 		t.Errorf("%d rows are gone, %d are reported", n-left, sum.Rows)
 	}
 	r = do(t, settings(s, item.LocalMedia))
@@ -245,7 +246,7 @@ func TestAHardStopLeavesNothingBehindForEver(t *testing.T) {
 	s := emptied(t)
 	const n = 700
 	mxcs := plenty(t, s, n)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.LocalMedia)
 	cfg.Media.BatchSize = 50
 	for _, limit := range []int{n - 5, n - 60, n - 300, n - 500} {
@@ -259,7 +260,7 @@ func TestAHardStopLeavesNothingBehindForEver(t *testing.T) {
 		rowsHaveFiles(t, s)
 	}
 	wantCauses(t, do(t, cfg))
-	exactly(t, s, before.without(t, mxcs...))
+	stock.Exactly(t, s, before.Without(t, mxcs...))
 }
 
 // runWith is do with a context that may end.

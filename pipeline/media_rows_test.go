@@ -13,6 +13,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // oddIDs are media ids that name no file of the store, or something outside it. A NUL is not among them: PostgreSQL
@@ -96,13 +97,13 @@ func TestRowsWithOddIDsFailAndTouchNothing(t *testing.T) {
 		return err
 	})
 	_, unharmed := victims(t, s)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 
 	r := do(t, settings(s, item.LocalMedia, item.RemoteMedia))
 	wantCauses(t, r, item.CauseItems)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 20, "failed": int64(len(oddIDs()))})
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 1, "failed": int64(len(oddIDs()) + 6)})
-	exactly(t, s, before.without(t, good...))
+	stock.Exactly(t, s, before.Without(t, good...))
 	unharmed()
 	for _, f := range r.summary.Failures {
 		if !strings.Contains(f.Cause, "nothing was touched") {
@@ -131,11 +132,11 @@ func TestPreviewsWithOddIDsFailAndTouchNothing(t *testing.T) {
 		return err
 	})
 	_, unharmed := victims(t, s)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	r := do(t, settings(s, item.Previews))
 	wantCauses(t, r, item.CauseItems)
 	wantCounts(t, r, item.Previews, map[string]int64{"done": 2, "failed": int64(len(odd))})
-	exactly(t, s, before.without(t, "mxc://"+s.ServerName()+"/"+v.PageID, "mxc://"+s.ServerName()+"/"+v.ImageID))
+	stock.Exactly(t, s, before.Without(t, "mxc://"+s.ServerName()+"/"+v.PageID, "mxc://"+s.ServerName()+"/"+v.ImageID))
 	unharmed()
 }
 
@@ -183,12 +184,12 @@ func TestLinksInTheStoreAreNotFollowed(t *testing.T) {
 	if err := os.Symlink(filepath.Join(outside, "victim"), thumbnail); err != nil {
 		t.Fatal(err)
 	}
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 
 	r := do(t, settings(s, item.LocalMedia))
 	wantCauses(t, r, item.CauseItems)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 1, "failed": int64(len(links))})
-	exactly(t, s, before.without(t, "mxc://"+s.ServerName()+"/goes-all-the-same"))
+	stock.Exactly(t, s, before.Without(t, "mxc://"+s.ServerName()+"/goes-all-the-same"))
 	unharmed()
 	var named []string
 	for _, f := range r.summary.Failures {

@@ -18,6 +18,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // ofAllKinds plants n old media of each kind and returns their names.
@@ -59,15 +60,15 @@ func copyStore(t testing.TB, s *sandbox.Server) string {
 func TestAStoreThatIsNotTheServersIsRefused(t *testing.T) {
 	s := emptied(t)
 	ofAllKinds(t, s, 6)
-	before := takeStock(t, s)
-	events := selectAll[int](t, s, `SELECT count(*)::int FROM events`)[0]
+	before := stock.OfMedia(t, s)
+	events := stock.All[int](t, s, `SELECT count(*)::int FROM events`)[0]
 	for name, change := range map[string]func(t *testing.T, store string) string{
 		"missing": func(_ *testing.T, store string) string { return filepath.Join(store, "not", "there") },
 		"a file":  func(_ *testing.T, _ string) string { return "/etc/passwd" },
 		"empty":   func(t *testing.T, _ string) string { return t.TempDir() },
 		"empty trees": func(t *testing.T, _ string) string {
 			dir := t.TempDir()
-			for _, tree := range trees() {
+			for _, tree := range stock.Trees() {
 				if err := os.Mkdir(filepath.Join(dir, tree), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -75,7 +76,7 @@ func TestAStoreThatIsNotTheServersIsRefused(t *testing.T) {
 			return dir
 		},
 		"another server's": func(t *testing.T, store string) string {
-			for _, tree := range trees() {
+			for _, tree := range stock.Trees() {
 				// The same files under other ids.
 				for _, dir := range glob(t, filepath.Join(store, tree, "*")) {
 					move(t, dir, filepath.Join(filepath.Dir(dir), "other"+filepath.Base(dir)))
@@ -108,11 +109,11 @@ func TestAStoreThatIsNotTheServersIsRefused(t *testing.T) {
 			files := filesOf(t, cfg.MediaStore)
 			r := do(t, cfg)
 			wantCauses(t, r, item.CauseRefused)
-			exactly(t, s, before)
+			stock.Exactly(t, s, before)
 			if diff := cmp.Diff(files, filesOf(t, cfg.MediaStore)); diff != "" {
 				t.Errorf("files:\n%s", diff)
 			}
-			if now := selectAll[int](t, s, `SELECT count(*)::int FROM events`)[0]; now != events {
+			if now := stock.All[int](t, s, `SELECT count(*)::int FROM events`)[0]; now != events {
 				t.Errorf("%d events, there were %d", now, events)
 			}
 			for _, f := range r.summary.Flows {
@@ -182,10 +183,10 @@ func TestATreeMayBeALink(t *testing.T) {
 		link(t, elsewhere, at)
 		t.Cleanup(func() { _ = os.Remove(at) })
 	}
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	r := do(t, settings(s, item.LocalMedia, item.RemoteMedia, item.Previews))
 	wantCauses(t, r)
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 }
 
 // TestSomeMissingFilesStopNothing: the files of one user were lost long ago, and his come first.
@@ -200,7 +201,7 @@ func TestSomeMissingFilesStopNothing(t *testing.T) {
 		_, err := p.LocalMedia(ctx, 180, sandbox.Media{User: "@zoe:" + s.ServerName(), Created: long, Thumbnails: 1}, time.Second)
 		return err
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	r := do(t, settings(s, item.LocalMedia))
 	wantCauses(t, r)
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 225})
@@ -208,8 +209,8 @@ func TestSomeMissingFilesStopNothing(t *testing.T) {
 	if missing := r.flow(t, item.LocalMedia).Missing; missing != 45 {
 		t.Errorf("%d files are reported missing, want 45", missing)
 	}
-	if stock := takeStock(t, s); len(stock.rows)+len(stock.files) != 0 {
-		t.Errorf("left are %v %v", stock.rows, stock.files)
+	if left := stock.OfMedia(t, s); len(left.Rows)+len(left.Files) != 0 {
+		t.Errorf("left are %v %v", left.Rows, left.Files)
 	}
 }
 
@@ -217,7 +218,7 @@ func TestSomeMissingFilesStopNothing(t *testing.T) {
 func TestAStoreThatGoesAwayDuringTheRun(t *testing.T) {
 	s := emptied(t)
 	ofAllKinds(t, s, 12)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	away := filepath.Join(s.MediaStore(), "away")
 	r := meanwhile(t, s, settings(s, item.RemoteMedia), "remote_media_cache", func(context.Context, pgx.Tx) error {
 		at := filepath.Join(s.MediaStore(), "remote_content", "elsewhere.example")
@@ -228,7 +229,7 @@ func TestAStoreThatGoesAwayDuringTheRun(t *testing.T) {
 	})
 	t.Cleanup(func() { _ = os.RemoveAll(away) })
 	wantCauses(t, r, item.CauseRefused, item.CauseLeft)
-	gone := len(before.rows) - len(takeStock(t, s).rows)
+	gone := len(before.Rows) - len(stock.OfMedia(t, s).Rows)
 	if sum := r.flow(t, item.RemoteMedia); sum.Rows != 1 || gone != 3 { // the row, and those of its two thumbnails
 		t.Errorf("%d rows are reported, %d are gone", sum.Rows, gone)
 	}
@@ -326,7 +327,7 @@ func chown(t testing.TB, dir string, uid int) {
 func (o otherUser) isRefused(t *testing.T) {
 	s := emptied(t)
 	ofAllKinds(t, s, 4)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	unreadable := ownStore(t, s, 0)
 	mode := os.FileMode(0o700) // root's
 	if !isRoot() {
@@ -342,7 +343,7 @@ func (o otherUser) isRefused(t *testing.T) {
 			t.Errorf("%s: exit code %d, want 13\n%s%s", name, code, r.out, r.log)
 		}
 		wantCauses(t, r, item.CauseRefused)
-		exactly(t, s, before)
+		stock.Exactly(t, s, before)
 		text := r.summary.Errors[0].Error
 		if isRoot() && (!strings.Contains(text, "uid 65534") || !strings.Contains(text, "uid 0 (root)")) {
 			t.Errorf("%s: the error does not name the owner and us: %s", name, text)
@@ -358,7 +359,7 @@ func (o otherUser) isStopped(t *testing.T) {
 	exec(`DELETE FROM remote_media_cache`)
 	exec(`DELETE FROM local_media_repository WHERE url_cache IS NOT NULL`)
 	store := ownStore(t, s, otherUID)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	var code int
 	r := meanwhileDo(t, s, func() result {
 		var r result
@@ -376,7 +377,7 @@ func (o otherUser) isStopped(t *testing.T) {
 	if sum.Rows != 1 || sum.Files != 0 { // others have failed before their rows were touched
 		t.Errorf("more than the first batch of one: %+v", sum)
 	}
-	if gone := len(before.rows) - len(takeStock(t, s).rows); gone != 3 {
+	if gone := len(before.Rows) - len(stock.OfMedia(t, s).Rows); gone != 3 {
 		t.Errorf("%d rows are gone, want the first and those of its two thumbnails", gone)
 	}
 }
@@ -394,7 +395,7 @@ func (o otherUser) deletes(t *testing.T) {
 			t.Errorf("%s is left", name)
 		}
 	}
-	if rows := takeStock(t, s).rows; len(rows) != 0 {
+	if rows := stock.OfMedia(t, s).Rows; len(rows) != 0 {
 		t.Errorf("left are %v", rows)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // A plan that is larger than the limits allow is refused before anything is deleted or asked for.
@@ -50,7 +51,7 @@ func TestARunThatIsLargerThanAllowedIsRefused(t *testing.T) {
 		change(&cfg.Max)
 		return do(t, cfg)
 	}
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	for says, change := range map[string]func(*config.Maxima){
 		"history: 2 rooms would be purged, --max-rooms 1":   func(m *config.Maxima) { m.Rooms.Count = 1 },
 		"would be purged, --max-rooms 0.01% allows 0 rooms": func(m *config.Maxima) { m.Rooms.Percent = 0.01 },
@@ -74,7 +75,7 @@ func TestARunThatIsLargerThanAllowedIsRefused(t *testing.T) {
 				t.Errorf("%s: a plan counts as nothing that was done: %+v", says, f)
 			}
 		}
-		exactly(t, s, before)
+		stock.Exactly(t, s, before)
 	}
 	if asked := front.asked(); len(asked) != 0 {
 		t.Fatalf("purges were asked for: %v", asked)
@@ -175,7 +176,7 @@ func TestAStopWhileAPlanIsMade(t *testing.T) {
 		ended <- Run(t.Context(), feed, cfg, logging.New(&log, logging.LevelInfo, logging.Text), &out)
 	}()
 	until(t, "the rooms are counted", func() bool {
-		return selectAll[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND relation = 'rooms'::regclass`)[0] > 0
+		return stock.All[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE NOT granted AND relation = 'rooms'::regclass`)[0] > 0
 	})
 	stop(&item.RunError{Cause: item.CauseTerminated, Doing: "stopped by a signal"})
 	if causes := <-ended; !slices.Equal(causes, []item.Cause{item.CauseTerminated}) {

@@ -10,6 +10,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 func TestOldPreviewsGo(t *testing.T) {
@@ -44,12 +45,12 @@ func TestOldPreviewsGo(t *testing.T) {
 		_, err := p.LocalMedia(ctx, 1, sandbox.Media{Created: time.Now().Add(-longAgo), Thumbnails: 1}, 0)
 		return err
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 
 	r := do(t, settings(s, item.Previews))
 	wantCauses(t, r)
 	wantCounts(t, r, item.Previews, map[string]int64{"done": 4, "kept quarantined": 2, "kept protected": 2})
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 	accounts(t, s, r, item.Previews, before)
 	for _, mxc := range gone {
 		wantDownload(t, s, mxc, http.StatusNotFound)
@@ -86,21 +87,21 @@ func TestARealPreviewGoes(t *testing.T) {
 	}
 	image, _ := og["og:image"].(string)
 	wantDownload(t, s, image, http.StatusOK)
-	before := takeStock(t, s)
-	if len(before.files) < 3 || len(before.rows) < 4 {
-		t.Fatalf("there is no picture with thumbnails: %v", before.files)
+	before := stock.OfMedia(t, s)
+	if len(before.Files) < 3 || len(before.Rows) < 4 {
+		t.Fatalf("there is no picture with thumbnails: %v", before.Files)
 	}
 
 	r := do(t, settings(s, item.Previews))
 	wantCounts(t, r, item.Previews, map[string]int64{})
-	exactly(t, s, before)
+	stock.Exactly(t, s, before)
 
 	execSQL(t, s, `UPDATE local_media_repository SET created_ts = created_ts - $1`, longAgo.Milliseconds())
 	r = do(t, settings(s, item.Previews))
 	wantCauses(t, r)
 	wantCounts(t, r, item.Previews, map[string]int64{"done": 2})
-	if stock := takeStock(t, s); len(stock.files) != 0 || len(stock.rows) != 0 {
-		t.Errorf("left are %v and %v", stock.files, stock.rows)
+	if left := stock.OfMedia(t, s); len(left.Files) != 0 || len(left.Rows) != 0 {
+		t.Errorf("left are %v and %v", left.Files, left.Rows)
 	}
 	wantDownload(t, s, image, http.StatusNotFound)
 }

@@ -13,6 +13,7 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // seen plants cached media by how long ago it was last looked at, in whole milliseconds of one clock.
@@ -77,12 +78,12 @@ func TestOldRemoteMediaGoesThroughTheAPI(t *testing.T) {
 		return p.DestinationFailure(ctx, "justdown.example", time.Now().Add(-6*aDay))
 	})
 	gone := mxcs[:4]
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	f, cfg := through(t, s, item.RemoteMedia)
 	r := do(t, cfg)
 	wantCauses(t, r)
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 4, "kept quarantined": 1})
-	filesAndRows(t, s, before.without(t, gone...))
+	filesAndRows(t, s, before.Without(t, gone...))
 	lengths(t, s, before, item.RemoteMedia, r)
 	wantDownload(t, s, mxcs[4], http.StatusOK)
 	calls := len(f.asked())
@@ -106,7 +107,7 @@ func TestStepsGrow(t *testing.T) {
 	cfg.Media.BatchSize = 20
 	var left []int
 	f.on = func(int) reaction {
-		return reaction{before: func() { left = append(left, selectAll[int](t, s, `SELECT count(*)::int FROM remote_media_cache`)[0]) }}
+		return reaction{before: func() { left = append(left, stock.All[int](t, s, `SELECT count(*)::int FROM remote_media_cache`)[0]) }}
 	}
 	r := do(t, cfg)
 	wantCauses(t, r)
@@ -139,7 +140,7 @@ func TestMediaOfServersThatAreDownStopsTheAPI(t *testing.T) {
 	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) error {
 		return p.DestinationFailure(ctx, "down.example", time.Now().Add(-8*aDay))
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	f, cfg := through(t, s, item.RemoteMedia)
 	r := do(t, cfg)
 	wantCauses(t, r, item.CauseRefused)
@@ -179,7 +180,7 @@ func TestAServerThatGoesDownDuringTheRunStopsTheAPI(t *testing.T) {
 			if !slices.Contains(r.causes, item.CauseRefused) || !strings.Contains(r.out, "late.example") {
 				t.Errorf("%v: %s", r.causes, r.out)
 			}
-			if rows := selectAll[string](t, s, `SELECT media_id FROM remote_media_cache`); len(rows) != 2 || !slices.Contains(rows, late) {
+			if rows := stock.All[string](t, s, `SELECT media_id FROM remote_media_cache`); len(rows) != 2 || !slices.Contains(rows, late) {
 				t.Errorf("left are %v", rows)
 			}
 		})
@@ -189,7 +190,7 @@ func TestAServerThatGoesDownDuringTheRunStopsTheAPI(t *testing.T) {
 func TestWhatIsUsedOrQuarantinedDuringTheRunStays(t *testing.T) {
 	s := emptied(t)
 	mxcs := seen(t, s, longAgo+3*time.Minute, longAgo+2*time.Minute, longAgo+time.Minute, longAgo)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	f, cfg := through(t, s, item.RemoteMedia)
 	f.on = func(n int) reaction {
 		if n > 1 {
@@ -204,7 +205,7 @@ func TestWhatIsUsedOrQuarantinedDuringTheRunStays(t *testing.T) {
 	wantCauses(t, r)
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 2, "skipped changed": 1, "kept quarantined": 1})
 	execSQL(t, s, `UPDATE remote_media_cache SET quarantined_by = NULL`) // as it was before, to compare
-	filesAndRows(t, s, before.without(t, mxcs[0], mxcs[3]))
+	filesAndRows(t, s, before.Without(t, mxcs[0], mxcs[3]))
 }
 
 func TestTheLimitHoldsForThePurge(t *testing.T) {
@@ -250,7 +251,7 @@ func TestAPurgeIsNotAskedForTwice(t *testing.T) {
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 30})
 	wantCounts(t, r, item.LocalMedia, map[string]int64{"done": 5})
 	f.oneByOne(t)
-	if left := takeStock(t, s); len(left.rows)+len(left.files) > 0 {
-		t.Errorf("of %d media there are left %v", len(mxcs), left.rows)
+	if left := stock.OfMedia(t, s); len(left.Rows)+len(left.Files) > 0 {
+		t.Errorf("of %d media there are left %v", len(mxcs), left.Rows)
 	}
 }

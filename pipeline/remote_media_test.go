@@ -10,6 +10,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // cached plants media of other servers, with thumbnails, by the name of the server.
@@ -46,12 +47,12 @@ func TestOldRemoteMediaGoes(t *testing.T) {
 		ON CONFLICT (destination) DO UPDATE SET failure_ts = EXCLUDED.failure_ts`,
 		time.Now().Add(-8*aDay).UnixMilli(), time.Now().Add(-6*aDay).UnixMilli())
 	gone, down := []string{mxcs[0], mxcs[1], mxcs[2], mxcs[4]}, mxcs[3]
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 
 	r := do(t, settings(s, item.RemoteMedia))
 	wantCauses(t, r)
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 4, "kept origin down": 1, "kept quarantined": 1})
-	exactly(t, s, before.without(t, gone...))
+	stock.Exactly(t, s, before.Without(t, gone...))
 	accounts(t, s, r, item.RemoteMedia, before)
 	wantDownload(t, s, mxcs[5], http.StatusOK)
 
@@ -64,7 +65,7 @@ func TestOldRemoteMediaGoes(t *testing.T) {
 	r = do(t, cfg)
 	wantCauses(t, r)
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 1, "kept quarantined": 1})
-	exactly(t, s, before.without(t, append(gone, down)...))
+	stock.Exactly(t, s, before.Without(t, append(gone, down)...))
 }
 
 func TestRemoteMediaThatIsLookedAtDuringTheRunStays(t *testing.T) {
@@ -75,7 +76,7 @@ func TestRemoteMediaThatIsLookedAtDuringTheRunStays(t *testing.T) {
 		sandbox.Media{Origin: "up.example", ID: "quarantined", Created: long, LastAccess: long},
 		sandbox.Media{Origin: "up.example", ID: "goes", Created: long, LastAccess: long},
 	)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	r := meanwhile(t, s, settings(s, item.RemoteMedia), "remote_media_cache", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE remote_media_cache SET last_access_ts = $1 WHERE media_id = 'looked-at'`, time.Now().UnixMilli())
 		if err == nil {
@@ -86,5 +87,5 @@ func TestRemoteMediaThatIsLookedAtDuringTheRunStays(t *testing.T) {
 	wantCauses(t, r)
 	wantCounts(t, r, item.RemoteMedia, map[string]int64{"done": 1, "skipped changed": 2})
 	execSQL(t, s, `UPDATE remote_media_cache SET quarantined_by = NULL`) // as it was before, to compare
-	exactly(t, s, before.without(t, mxcs[2]))
+	stock.Exactly(t, s, before.Without(t, mxcs[2]))
 }

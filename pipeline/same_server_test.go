@@ -21,6 +21,7 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // copied makes a copy of the database as it is now and returns its connection string.
@@ -66,14 +67,14 @@ func say(t testing.TB, s *sandbox.Server, room string) {
 // wantRefused runs local media alone and wants it refused, for that reason, with every file and row in its place.
 func wantRefused(t *testing.T, s *sandbox.Server, connString, apiURL, reason string) {
 	t.Helper()
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.LocalMedia)
 	cfg.Postgres, cfg.APIURL = config.NewSecret(connString), apiURL
 	r := do(t, cfg)
 	if !slices.Equal(r.causes, []item.Cause{item.CauseRefused}) || !strings.Contains(r.log+r.out, reason) {
 		t.Errorf("causes %v, want it refused because %q\n%s", r.causes, reason, r.log)
 	}
-	if diff := cmp.Diff(before, takeStock(t, s), cmp.AllowUnexported(inventory{}, mediaRow{})); diff != "" {
+	if diff := cmp.Diff(before, stock.OfMedia(t, s)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -231,7 +232,7 @@ func TestAPositionOfTheFutureIsRefused(t *testing.T) {
 		if !strings.HasSuffix(path, "/messages") {
 			return false
 		}
-		last := selectAll[int64](t, s, `SELECT last_value FROM events_stream_seq`)[0]
+		last := stock.All[int64](t, s, `SELECT last_value FROM events_stream_seq`)[0]
 		_ = json.NewEncoder(w).Encode(map[string]any{"chunk": []any{}, "start": fmt.Sprintf("m%d~2.%d_0_0", last+1, last+9)})
 		return true
 	})

@@ -12,6 +12,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 	"synupkeep/sources"
 )
 
@@ -104,7 +105,7 @@ func TestWhatIsStillShownStaysAndWhatAPurgeTookAwayGoes(t *testing.T) {
 	s := emptied(t)
 	g := newGallery(t, s)
 	forgotten := upload(t, s, "galahad", longAgo)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.History, item.LocalMedia)
 	cfg.History.Rooms, cfg.StateDir = []string{g.room}, t.TempDir()
 	run := func(keepShown bool) result {
@@ -120,21 +121,21 @@ func TestWhatIsStillShownStaysAndWhatAPurgeTookAwayGoes(t *testing.T) {
 	endsWith(t, r)
 	wantCounts(t, r, item.History, map[string]int64{"done": 1})
 	wantCounts(t, r, item.LocalMedia, want)
-	exactly(t, s, before.without(t, append(g.purged, forgotten)...))
+	stock.Exactly(t, s, before.Without(t, append(g.purged, forgotten)...))
 
 	// What was remembered leads to the same.
 	delete(want, "done")
 	r = run(true)
 	endsWith(t, r)
 	wantCounts(t, r, item.LocalMedia, want)
-	exactly(t, s, before.without(t, append(g.purged, forgotten)...))
+	stock.Exactly(t, s, before.Without(t, append(g.purged, forgotten)...))
 
 	r = run(false)
 	endsWith(t, r)
 	want["done"] = want["kept event"]
 	delete(want, "kept event")
 	wantCounts(t, r, item.LocalMedia, want)
-	exactly(t, s, before.without(t, append(append([]string{forgotten}, g.purged...), g.events...)...))
+	stock.Exactly(t, s, before.Without(t, append(append([]string{forgotten}, g.purged...), g.events...)...))
 	if f := r.flow(t, item.LocalMedia); f.Shown != want["done"] || f.ShownBytes == 0 || f.ShownBytes != f.Bytes {
 		t.Errorf("what was given up is not told: %+v", f)
 	}
@@ -146,15 +147,15 @@ func TestAPlanCountsWhatThePurgesLeaveUnshown(t *testing.T) {
 	g := newGallery(t, s)
 	cfg := settings(s, item.History, item.LocalMedia)
 	cfg.History.Rooms, cfg.StateDir, cfg.Media.KeepShown = []string{g.room}, t.TempDir(), true
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg.Max.Media.Count = int64(len(g.purged)) - 1
 	r := do(t, cfg)
 	endsWith(t, r, item.CauseRefused)
-	exactly(t, s, before)
+	stock.Exactly(t, s, before)
 	cfg.Max.Media.Count++
 	r = do(t, cfg)
 	endsWith(t, r)
-	exactly(t, s, before.without(t, g.purged...))
+	stock.Exactly(t, s, before.Without(t, g.purged...))
 }
 
 // Nothing local is deleted when only a part of what is shown could be read. The lock timeout of our sessions ends the
@@ -162,7 +163,7 @@ func TestAPlanCountsWhatThePurgesLeaveUnshown(t *testing.T) {
 func TestWithoutTheWholeOfWhatIsShownNoLocalMediaIsDeleted(t *testing.T) {
 	s := emptied(t)
 	upload(t, s, "alice", longAgo)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	tx := begun(t, s, "LOCK TABLE room_account_data IN ACCESS EXCLUSIVE MODE")
 	cfg := settings(s, item.LocalMedia)
 	cfg.RetryFor = time.Second
@@ -171,7 +172,7 @@ func TestWithoutTheWholeOfWhatIsShownNoLocalMediaIsDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	endsWith(t, r, item.CauseFailed)
-	exactly(t, s, before)
+	stock.Exactly(t, s, before)
 }
 
 // What was remembered may be damaged, or of another time: then everything is read.
@@ -180,9 +181,9 @@ func TestADamagedMemoryProtectsAsMuch(t *testing.T) {
 	newGallery(t, s)
 	cfg := settings(s, item.LocalMedia)
 	cfg.StateDir, cfg.Media.KeepShown = t.TempDir(), true
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	endsWith(t, do(t, cfg))
-	exactly(t, s, before) // no message was purged
+	stock.Exactly(t, s, before) // no message was purged
 	files, err := filepath.Glob(filepath.Join(cfg.StateDir, "references-*"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%v %v", files, err)
@@ -199,7 +200,7 @@ func TestADamagedMemoryProtectsAsMuch(t *testing.T) {
 		}
 		r := do(t, cfg)
 		endsWith(t, r)
-		exactly(t, s, before)
+		stock.Exactly(t, s, before)
 		if !strings.Contains(r.log, "read anew") {
 			t.Errorf("damage at %d is not told:\n%s", at, r.log)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // TestAStopDuringACallOfTheMediaAPI: after a signal the call under way is finished and no other made; after a second one it
@@ -55,7 +56,7 @@ func TestAStopDuringACallOfTheMediaAPI(t *testing.T) {
 			again := do(t, cfg)
 			wantCauses(t, again)
 			table := map[item.Flow]string{item.LocalMedia: "local_media_repository", item.RemoteMedia: "remote_media_cache"}[test.flow]
-			if left := selectAll[int](t, s, `SELECT count(*)::int FROM `+table)[0]; left != 0 {
+			if left := stock.All[int](t, s, `SELECT count(*)::int FROM `+table)[0]; left != 0 {
 				t.Errorf("%d are left after the next run", left)
 			}
 		})

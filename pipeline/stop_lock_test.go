@@ -10,12 +10,13 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // loseLock ends the session that holds the lock of the run.
 func loseLock(t *testing.T, s *sandbox.Server) {
 	t.Helper()
-	ended := selectAll[bool](t, s, `SELECT pg_terminate_backend(l.pid, 10000) FROM pg_locks l
+	ended := stock.All[bool](t, s, `SELECT pg_terminate_backend(l.pid, 10000) FROM pg_locks l
 		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 		  AND (l.classid::bigint << 32) | l.objid::bigint = x'73796e75706b6565'::bigint`)
 	if len(ended) != 1 || !ended[0] {

@@ -14,6 +14,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 	"synupkeep/sinks"
 )
 
@@ -45,7 +46,7 @@ func TestStopsDuringDeletions(t *testing.T) {
 		_, err = p.LocalMedia(ctx, 20, sandbox.Media{Data: []byte("young"), Thumbnails: 1, Created: time.Now()}, time.Second)
 		return err
 	})
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.Flows()[1:]...)
 	cfg.StateDir = filepath.Join(t.TempDir(), "state")
 	cfg.Media.BatchSize = 50
@@ -84,11 +85,11 @@ func TestStopsDuringDeletions(t *testing.T) {
 	}
 	last := do(t, cfg)
 	wantCauses(t, last)
-	after := before.without(t, gone...)
-	exactly(t, s, after)
+	after := before.Without(t, gone...)
+	stock.Exactly(t, s, after)
 	add(last)
 	// What a run finishes from the journal has its row counted where it was deleted.
-	if all := int64(len(before.files) - len(after.files)); rows != int64(len(gone)) || files != all {
+	if all := int64(len(before.Files) - len(after.Files)); rows != int64(len(gone)) || files != all {
 		t.Errorf("%d rows and %d files are reported of %d and %d", rows, files, len(gone), all)
 	}
 }
@@ -132,7 +133,7 @@ func TestAHungRunIsReported(t *testing.T) {
 		t.Errorf("causes %v", causes)
 	}
 	until(t, "the lock is free", func() bool {
-		return selectAll[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1`)[0] == 0
+		return stock.All[int](t, s, `SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1`)[0] == 0
 	})
 	wantCauses(t, do(t, cfg))
 	if orphans := rowsHaveFiles(t, s); len(orphans) > 0 || len(mxcs) != 40 {

@@ -10,6 +10,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
 )
 
 // TestWhatTheServerCannotDeleteIsNamed puts a directory in the place of a file.
@@ -18,11 +19,11 @@ func TestWhatTheServerCannotDeleteIsNamed(t *testing.T) {
 	mxcs := seen(t, s, longAgo+2*time.Minute, longAgo+time.Minute, longAgo)
 	stuck := upload(t, s, "alice", longAgo)
 	upload(t, s, "alice", 2*longAgo)
-	before := takeStock(t, s)
+	before := stock.OfMedia(t, s)
 	for _, mxc := range []string{mxcs[1], stuck} {
-		for key, row := range before.rows {
-			if row.text("media_id") == idOf(mxc) && !strings.Contains(key, "thumbnails") {
-				content, _ := row.places()
+		for key, row := range before.Rows {
+			if row.Text("media_id") == idOf(mxc) && !strings.Contains(key, "thumbnails") {
+				content, _ := row.Places()
 				at := filepath.Join(s.MediaStore(), content)
 				if err := os.Remove(at); err != nil {
 					t.Fatal(err)
