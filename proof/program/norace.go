@@ -1,0 +1,5 @@
+//go:build !race
+
+package program
+
+var raceFlag []string //nolint:gochecknoglobals // a constant
