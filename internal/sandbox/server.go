@@ -44,7 +44,8 @@ type Options struct {
 	// Log receives a line for each slow step; nil means silence.
 	Log io.Writer
 
-	mode *rootMode // tests: how to start PostgreSQL
+	mode   *rootMode // tests: how to start PostgreSQL
+	member *member   // of a federation
 }
 
 // Server is a running PostgreSQL with a running Synapse. Its methods that start, stop or reset are not to be called at

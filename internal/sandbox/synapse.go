@@ -100,9 +100,11 @@ func (s *Server) appservice() map[string]any {
 
 // writeConfig writes the files that Synapse is started with.
 func (s *Server) writeConfig(port int, database string) error {
+	config := s.homeserver(port, database)
+	s.options.member.configure(s, config)
 	for name, v := range map[string]any{
-		"homeserver.yaml": s.homeserver(port, database), "appservice.yaml": s.appservice(),
-		"log.yaml": logConfig, "extra.yaml": s.options.ExtraConfig,
+		"homeserver.yaml": config, "appservice.yaml": s.appservice(),
+		"log.yaml": logConfig, "extra.yaml": s.options.ExtraConfig, authorityFile: s.options.member.authorityPEM(),
 	} {
 		var b []byte
 		switch v := v.(type) {
