@@ -63,6 +63,8 @@ func (r *run) openDatabase(ctx context.Context) (err error) {
 func databaseHint(err error) string {
 	text := err.Error()
 	switch {
+	case errors.Is(err, postgres.ErrStandby):
+		return "Connect to the primary."
 	case strings.Contains(text, "28P01"), strings.Contains(text, "28000"):
 		return "Compare user and password with the database section of Synapse's homeserver.yaml."
 	case strings.Contains(text, "3D000"):
@@ -147,8 +149,6 @@ func (r *run) takeLock(ctx context.Context) (err error) {
 	switch {
 	case errors.Is(err, postgres.ErrLocked):
 		return &item.RunError{Cause: item.CauseLocked, Doing: doing, Err: err, Hint: "Wait for that run to end."}
-	case errors.Is(err, postgres.ErrStandby):
-		return failed(doing, err, "Connect to the primary.")
 	case errors.Is(err, postgres.ErrPooled):
 		return failed(doing, err, "Connect to PostgreSQL directly, or through a pooler in session mode.")
 	case err != nil:

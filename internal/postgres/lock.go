@@ -18,7 +18,8 @@ const lockKey int64 = 0x73796e75706b6565
 var (
 	// ErrLocked comes from Acquire when another session holds the lock; the error text says which.
 	ErrLocked = errors.New("another run holds the lock")
-	// ErrStandby comes from Acquire on a server that replays another: nothing could be deleted there.
+	// ErrStandby comes from Open, Acquire and any session on a server that replays another: nothing can be deleted there, and
+	// what it tells is late.
 	ErrStandby = errors.New("the database server is a standby")
 	// ErrPooled comes from Acquire when the lock does not stay with our session, as behind a transaction pooler.
 	ErrPooled = errors.New("the lock does not stay with our connection")
@@ -57,13 +58,9 @@ func (l *Lock) take(ctx context.Context, db *DB) error {
 	if err := prepare(ctx, l.conn, false); err != nil {
 		return fmt.Errorf("prepare the session of the lock: %w", err)
 	}
-	var standby, got bool
-	err := l.conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), pg_backend_pid()`).Scan(&standby, &l.pid)
-	if err != nil {
+	var got bool
+	if err := l.conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&l.pid); err != nil {
 		return fmt.Errorf("take the lock: %w", err)
-	}
-	if standby {
-		return ErrStandby
 	}
 	if err := l.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lockKey).Scan(&got); err != nil {
 		return fmt.Errorf("take the lock: %w", err)

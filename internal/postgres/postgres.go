@@ -47,7 +47,7 @@ type DB struct {
 }
 
 // Open connects and looks at the answer once. The connection string is a URL or in keyword form; PG* variables and
-// ~/.pgpass fill in what it leaves out. No error of this package holds the password.
+// ~/.pgpass fill in what it leaves out. No error of this package holds the password. A standby is ErrStandby.
 func Open(ctx context.Context, connString string) (*DB, error) {
 	base, err := pgxpool.ParseConfig(connString)
 	if err != nil {
@@ -65,6 +65,9 @@ func Open(ctx context.Context, connString string) (*DB, error) {
 	}
 	if err := db.Reader.Ping(ctx); err != nil {
 		db.Close()
+		if errors.Is(err, ErrStandby) {
+			return nil, fmt.Errorf("connect to %s: %w", target(base.ConnConfig), ErrStandby)
+		}
 		return nil, fmt.Errorf("connect to %s: %w", target(base.ConnConfig), plain(err))
 	}
 	return db, nil
@@ -107,16 +110,33 @@ func prepare(ctx context.Context, c *pgx.Conn, readOnly bool) error {
 		SET lock_timeout = %d;
 		SET idle_in_transaction_session_timeout = %d;
 		SET default_transaction_isolation = 'read committed'; -- each statement of a deletion sees what is there by then
+		SET row_security = off; -- a policy that hides rows from our role is an error: they could be what shows media
 		SET jit = off;`, // compiling our many small queries costs more than running them
 		ApplicationName, statementTimeout.Milliseconds(), lockTimeout.Milliseconds(), statementTimeout.Milliseconds())
 	if readOnly {
 		settings += ` SET default_transaction_read_only = on;`
 	} else {
-		settings += ` SET default_transaction_read_only = off;` // whatever the role's default is
+		settings += ` SET default_transaction_read_only = off;` + // whatever the role's default is
+			// Files go when their rows are gone for good: a commit that a crash of the server takes back would leave rows
+			// of media that cannot be fetched again.
+			` SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off';`
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := c.Exec(ctx, settings)
+	if _, err := c.Exec(ctx, settings); err != nil {
+		return err
+	}
+	return primary(ctx, c)
+}
+
+// primary refuses a standby: it lags behind, and of several hosts in a connection string a session may come to one after a
+// failover.
+func primary(ctx context.Context, c *pgx.Conn) error {
+	var standby bool
+	err := c.QueryRow(ctx, `SELECT pg_is_in_recovery()`, pgx.QueryExecModeExec).Scan(&standby)
+	if err == nil && standby {
+		return ErrStandby
+	}
 	return err
 }
 
@@ -176,7 +196,8 @@ func IsConnection(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
+	return errors.Is(err, ErrStandby) || // which will be the primary in a moment, or give way to it
+		errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 

@@ -47,7 +47,7 @@ func TestSessionsAreSetUp(t *testing.T) {
 	}{"reader": db.Reader, "writer": db.Writer} {
 		want := map[string]string{
 			"application_name": "synupkeep", "statement_timeout": "10min", "lock_timeout": "10s", "default_transaction_isolation": "read committed",
-			"idle_in_transaction_session_timeout": "10min", "jit": "off", "default_transaction_read_only": "off",
+			"idle_in_transaction_session_timeout": "10min", "jit": "off", "default_transaction_read_only": "off", "row_security": "off",
 		}
 		if name == "reader" {
 			want["default_transaction_read_only"] = "on"
@@ -61,6 +61,61 @@ func TestSessionsAreSetUp(t *testing.T) {
 	}
 	if got := db.Reader.Config().MaxConns + db.Writer.Config().MaxConns; got > 5 {
 		t.Errorf("%d sessions beside the lock", got)
+	}
+}
+
+// TestDefaultsOfARoleDoNotMislead gives a role settings of which each would have us see less than is there, or delete files
+// before their rows are gone for good.
+func TestDefaultsOfARoleDoNotMislead(t *testing.T) {
+	s := sandbox.Shared(t)
+	set := func(sql string) {
+		err := s.WithDB(context.WithoutCancel(t.Context()), func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, sql)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range map[string]string{"synchronous_commit": "off", "client_encoding": "'LATIN1'"} {
+		set(`ALTER ROLE ` + s.PGUser() + ` SET ` + name + ` = ` + value)
+		t.Cleanup(func() { set(`ALTER ROLE ` + s.PGUser() + ` RESET ` + name) })
+	}
+	db := open(t, s.ConnString())
+	var commit, text string
+	if err := db.Writer.QueryRow(t.Context(), `SELECT current_setting('synchronous_commit'), 'é€'`).Scan(&commit, &text); err != nil {
+		t.Fatal(err)
+	}
+	if commit != "local" || text != "é€" {
+		t.Errorf("a commit waits for the disk: %s; text comes as %q", commit, text)
+	}
+
+	// What the admin has chosen is kept where it waits for the disk.
+	set(`ALTER ROLE ` + s.PGUser() + ` SET synchronous_commit = 'remote_write'`)
+	again := open(t, s.ConnString())
+	if err := again.Writer.QueryRow(t.Context(), `SELECT current_setting('synchronous_commit')`).Scan(&commit); err != nil || commit != "remote_write" {
+		t.Errorf("%s, %v", commit, err)
+	}
+}
+
+// TestRowsThatAPolicyHidesAreAnError has the database hide the avatars of some users from our role.
+func TestRowsThatAPolicyHidesAreAnError(t *testing.T) {
+	s := sandbox.Shared(t)
+	do := func(sql string) {
+		err := s.WithDB(context.WithoutCancel(t.Context()), func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, sql)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(`CREATE TABLE shy (a int); GRANT SELECT ON shy TO ` + s.PGUser() + `; ALTER TABLE shy ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY few ON shy USING (a < 10)`)
+	t.Cleanup(func() { do(`DROP TABLE shy`) })
+	var n int
+	if err := open(t, s.ConnString()).Reader.QueryRow(t.Context(), `SELECT count(*) FROM shy`).Scan(&n); sqlState(err) != "42501" {
+		t.Errorf("%d rows, %v", n, err)
 	}
 }
 

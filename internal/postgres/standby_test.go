@@ -19,15 +19,11 @@ func TestStandbyIsRefused(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	db := open(t, connString)
-	if _, err := db.Now(t.Context()); err != nil {
-		t.Fatalf("the standby does not answer: %v", err)
-	}
-	lock, err := db.Acquire(t.Context())
+	db, err := postgres.Open(t.Context(), connString)
 	if err == nil {
-		lock.Release(t.Context())
+		db.Close()
 	}
-	if !errors.Is(err, postgres.ErrStandby) {
+	if !errors.Is(err, postgres.ErrStandby) || !postgres.IsConnection(err) {
 		t.Errorf("%v", err)
 	}
 }
