@@ -4,10 +4,16 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"synupkeep/internal/item"
 )
 
-// clockSlack is how far the local clock may be off without a word.
-const clockSlack = time.Minute
+const (
+	// clockSlack is how far the local clock may be off without a word.
+	clockSlack = time.Minute
+	// serverSlack is how far the clocks of server and database may be apart.
+	serverSlack = time.Hour
+)
 
 // readClock takes the time of the run from the database, and warns of a local clock that tells another one.
 func (r *run) readClock(ctx context.Context) (err error) {
@@ -15,6 +21,7 @@ func (r *run) readClock(ctx context.Context) (err error) {
 	if r.now, err = r.db.Now(ctx); err != nil {
 		return err
 	}
+	r.nowRead = time.Now()
 	if warning := clockWarning(before, r.now, r.localClock()); warning != "" {
 		r.warnings = append(r.warnings, warning)
 	}
@@ -37,4 +44,28 @@ func clockWarning(before, database, after time.Time) string {
 	return fmt.Sprintf("the clock of this machine is %v %s the database's. It changes nothing of what is deleted, since every age "+
 		"is counted by the database's clock (%s); times in this log are the machine's. Set it right",
 		off.Round(time.Second), direction, database.UTC().Format(time.RFC3339))
+}
+
+// checkServerClock compares the database's clock with the server's, right after an answer of the server. Ages are counted from
+// the times that the server wrote down: with a database that is a month ahead, what came today would go as a month old.
+func (r *run) checkServerClock() error {
+	server, told := r.api.Date()
+	if !told {
+		return nil
+	}
+	database := r.now.Add(time.Since(r.nowRead))
+	switch ahead := database.Sub(server).Round(time.Minute); {
+	case ahead > serverSlack:
+		return &item.RunError{
+			Cause: item.CauseRefused, Doing: "compare the clocks of database and server",
+			Err: fmt.Errorf("the database's clock (%s) is %v ahead of the server's (%s): everything would seem to be older than it is",
+				database.UTC().Format(time.RFC3339), ahead, server.UTC().Format(time.RFC3339)),
+			Hint: "Set the clocks of both machines right.",
+		}
+	case ahead < -serverSlack:
+		r.warnings = append(r.warnings, fmt.Sprintf("the database's clock (%s) is %v behind the server's (%s): everything seems to be younger than "+
+			"it is, and less is deleted. Set the clocks of both machines right",
+			database.UTC().Format(time.RFC3339), -ahead, server.UTC().Format(time.RFC3339)))
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,47 @@ func TestAClockThatIsWrongIsOnlyAWarning(t *testing.T) {
 				!strings.Contains(log.String(), test.says) {
 				t.Errorf("want a warning of %q:\n%s", test.says, log.String())
 			}
+		})
+	}
+}
+
+// TestADatabaseThatIsAheadOfTheServerIsRefused has the server, whose clock ages are counted from, tell another time than the
+// database.
+func TestADatabaseThatIsAheadOfTheServerIsRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		off     time.Duration // of the server
+		refused bool
+		says    string
+	}{
+		"a month ahead":       {-31 * day, true, "744h0m0s ahead of the server's"},
+		"an hour ahead":       {-time.Hour - time.Minute, true, "1h1m0s ahead of the server's"},
+		"almost an hour":      {-time.Hour + time.Minute, false, ""},
+		"almost an hour less": {time.Hour - time.Minute, false, ""},
+		"a month behind":      {31 * day, false, "744h0m0s behind the server's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := emptied(t)
+			upload(t, s, "clock", 31*day)
+			before := stock.OfMedia(t, s)
+			cfg := settings(s, item.LocalMedia)
+			cfg.APIURL = altering(t, s, func(path string, w http.ResponseWriter) bool {
+				if path != "/_synapse/admin/v1/server_version" {
+					return false
+				}
+				w.Header().Set("Date", time.Now().Add(test.off).UTC().Format(http.TimeFormat))
+				_, _ = w.Write([]byte(`{"server_version":"1.163.2"}`))
+				return true
+			})
+			r := do(t, cfg)
+			if !strings.Contains(r.out+r.log, test.says) || test.says == "" && strings.Contains(r.log, "of the server's") {
+				t.Errorf("want %q:\n%s\n%s", test.says, r.out, r.log)
+			}
+			if !test.refused {
+				wantCauses(t, r)
+				return
+			}
+			wantCauses(t, r, item.CauseRefused)
+			stock.Exactly(t, s, before)
 		})
 	}
 }

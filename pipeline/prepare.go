@@ -115,6 +115,9 @@ func (r *run) checkServer(ctx context.Context) error {
 	if r.serverVersion, err = r.api.ServerVersion(ctx); err != nil {
 		return r.refusedBy(doing, err)
 	}
+	if err := r.checkServerClock(); err != nil {
+		return err
+	}
 	if r.version, err = synapse.ParseVersion(r.serverVersion); err != nil {
 		return failed(doing, err, "")
 	}

@@ -61,6 +61,7 @@ type run struct {
 
 	localClock    func() time.Time // compared with the database's, and used for nothing that decides
 	now           time.Time        // the database's clock at the begin
+	nowRead       time.Time        // when that was, for how long it is ago
 	cutOffs       map[item.Flow]time.Time
 	features      synapse.Features
 	version       synapse.Version

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type Client struct {
 	http  *http.Client
 	token TokenSource
 	renew sync.Mutex
+	date  atomic.Pointer[time.Time]
 }
 
 // callTimeout bounds one call. Every call but those of the media API is answered from the database in milliseconds; a
@@ -74,6 +76,15 @@ func withoutUser(base string) string {
 
 // noRedirect keeps the token with the server it was given for.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Date is the clock of the server, or of the proxy before it, at its latest answer, in whole seconds. ok is false as long as
+// none has told the time.
+func (c *Client) Date() (at time.Time, ok bool) {
+	if date := c.date.Load(); date != nil {
+		return *date, true
+	}
+	return time.Time{}, false
+}
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -236,6 +247,9 @@ func (c *Client) exchange(req *http.Request) (status int, header http.Header, te
 		return 0, nil, nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.date.Store(&date)
+	}
 	text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return resp.StatusCode, resp.Header, text, err
 }
