@@ -87,7 +87,7 @@ func (w Where) environment() []string {
 		return v
 	}
 	env := map[string]string{
-		"PATH": os.Getenv("PATH"), "TMPDIR": os.TempDir(), "GORACE": "halt_on_error=1",
+		"PATH": os.Getenv("PATH"), "TMPDIR": os.TempDir(), "GORACE": "halt_on_error=1 atexit_sleep_ms=10",
 		"SYNUPKEEP_POSTGRES_CONNECTION_STRING": or(w.Postgres, s.ConnString()),
 		"SYNUPKEEP_SYNAPSE_AUTH_TOKEN":         s.AdminToken(),
 		"SYNUPKEEP_SYNAPSE_API_URL":            or(w.APIURL, s.APIURL()),
