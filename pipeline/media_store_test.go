@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,10 +57,31 @@ func copyStore(t testing.TB, s *sandbox.Server) string {
 	return to
 }
 
+// withoutNewest takes from a copy of the store the files of the three newest rows of a flow.
+func withoutNewest(t *testing.T, s *sandbox.Server, store string, f item.Flow) string {
+	t.Helper()
+	paths := map[item.Flow]string{
+		item.LocalMedia: `SELECT 'local_content/' || left(media_id, 2) || '/' || substr(media_id, 3, 2) || '/' || substr(media_id, 5)
+			FROM local_media_repository WHERE url_cache IS NULL ORDER BY created_ts DESC LIMIT 3`,
+		item.RemoteMedia: `SELECT 'remote_content/' || media_origin || '/' || left(filesystem_id, 2) || '/' || substr(filesystem_id, 3, 2) || '/' ||
+			substr(filesystem_id, 5) FROM remote_media_cache ORDER BY created_ts DESC LIMIT 3`,
+		item.Previews: `SELECT 'url_cache/' || left(media_id, 10) || '/' || substr(media_id, 12)
+			FROM local_media_repository WHERE url_cache IS NOT NULL ORDER BY created_ts DESC LIMIT 3`,
+	}
+	for i, name := range stock.All[string](t, s, paths[f]) {
+		move(t, filepath.Join(store, name), filepath.Join(store, fmt.Sprint("gone", i)))
+	}
+	return store
+}
+
 // TestAStoreThatIsNotTheServersIsRefused: not one row goes, and no room is purged.
 func TestAStoreThatIsNotTheServersIsRefused(t *testing.T) {
 	s := emptied(t)
-	ofAllKinds(t, s, 6)
+	ofAllKinds(t, s, 8)
+	for _, table := range []string{"local_media_repository", "remote_media_cache"} { // no two of one time
+		execSQL(t, s, `UPDATE `+table+` m SET created_ts = created_ts + n FROM
+			(SELECT ctid, row_number() OVER (ORDER BY media_id) AS n FROM `+table+`) o WHERE o.ctid = m.ctid`)
+	}
 	before := stock.OfMedia(t, s)
 	events := stock.All[int](t, s, `SELECT count(*)::int FROM events`)[0]
 	for name, change := range map[string]func(t *testing.T, store string) string{
@@ -102,6 +124,9 @@ func TestAStoreThatIsNotTheServersIsRefused(t *testing.T) {
 			}
 			return store
 		},
+		"last night's backup, without today's uploads":         func(t *testing.T, store string) string { return withoutNewest(t, s, store, item.LocalMedia) },
+		"last night's backup, without today's remote media":    func(t *testing.T, store string) string { return withoutNewest(t, s, store, item.RemoteMedia) },
+		"last night's backup, without today's pages' pictures": func(t *testing.T, store string) string { return withoutNewest(t, s, store, item.Previews) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := settings(s, item.Flows()...)

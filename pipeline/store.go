@@ -70,7 +70,32 @@ func (r *run) checkStore(ctx context.Context, f item.Flow) (warning string, err 
 			warning = said
 		}
 	}
-	return warning, nil
+	return warning, r.checkNewest(ctx, f)
+}
+
+// checkNewest refuses a store in which none of the newest files is: an older copy of the server's, such as last night's
+// backup. The rows would be the server's, and the files those of the backup.
+func (r *run) checkNewest(ctx context.Context, f item.Flow) error {
+	rows, err := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}.Newest(ctx, f)
+	if err != nil {
+		return failed("look at the media store", err, databaseHint(err))
+	}
+	missing, example := r.missing(rows)
+	if len(rows) == 0 || missing < len(rows) {
+		return nil
+	}
+	return fmt.Errorf("not one of the newest files of %s is there, such as %s: it looks like an older copy of the server's media store", f, example)
+}
+
+// missing counts those whose file is not there.
+func (r *run) missing(rows []item.Media) (n int, example string) {
+	for _, m := range rows {
+		if found, err := stages.CheckStored(r.store, m); err == nil && !found.Exists {
+			n++
+			example = found.Path
+		}
+	}
+	return n, example
 }
 
 func (r *run) refusedStore(doing string, err error, consequence string) error {

@@ -103,6 +103,45 @@ func (s Sample) previews(ctx context.Context) ([]item.Media, error) {
 		ORDER BY created_ts LIMIT 2`, rand.Float64(), s.before()) //nolint:gosec // no secret
 }
 
+// newest is how many of the newest rows must not all be without their file.
+const newest = 3
+
+// Newest returns the newest rows of media that must have a file, at most three: a copy of the store that was made some time
+// ago, such as a backup, has the files of all rows but these. Of remote media, which has no index by time, the newest are
+// looked for at the end of the table.
+func (s Sample) Newest(ctx context.Context, f item.Flow) ([]item.Media, error) {
+	query := map[item.Flow]string{
+		item.LocalMedia: `
+			WITH RECURSIVE users AS (
+				(SELECT user_id FROM local_media_repository WHERE user_id IS NOT NULL ORDER BY user_id LIMIT 1)
+				UNION ALL
+				SELECT (SELECT m.user_id FROM local_media_repository m WHERE m.user_id > u.user_id ORDER BY m.user_id LIMIT 1)
+				FROM users u WHERE u.user_id IS NOT NULL
+			)
+			SELECT '', n.media_id, n.media_id FROM users u CROSS JOIN LATERAL (
+				SELECT m.media_id, m.created_ts FROM local_media_repository m
+				WHERE m.user_id = u.user_id AND m.url_cache IS NULL AND m.media_length IS NOT NULL AND m.media_id IS NOT NULL
+				ORDER BY m.created_ts DESC NULLS LAST LIMIT $1
+			) n ORDER BY n.created_ts DESC NULLS LAST LIMIT $1`,
+		item.Previews: `
+			SELECT '', media_id, media_id FROM local_media_repository WHERE url_cache IS NOT NULL AND media_id IS NOT NULL
+			ORDER BY created_ts DESC NULLS LAST LIMIT $1`,
+		item.RemoteMedia: `
+			SELECT media_origin, media_id, COALESCE(filesystem_id, '') FROM remote_media_cache
+			WHERE media_origin IS NOT NULL AND media_id IS NOT NULL AND ctid >= format('(%s,0)', GREATEST(0,
+				pg_relation_size('remote_media_cache') / current_setting('block_size')::int - 128))::tid
+			ORDER BY created_ts DESC NULLS LAST LIMIT $1`,
+	}[f]
+	if query == "" {
+		return nil, nil
+	}
+	found, err := s.read(ctx, f, query, newest)
+	if err != nil {
+		return nil, fmt.Errorf("read the newest rows of %s: %w", f, err)
+	}
+	return found, nil
+}
+
 func (s Sample) before() *int64 {
 	if s.CutOff.IsZero() {
 		return nil
