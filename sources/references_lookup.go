@@ -85,12 +85,13 @@ func (u *usage) lookUp(ctx context.Context, found []naming) error {
 			u.protect(e.hashes, why)
 		case isAvatar(e.Type):
 			u.replaced = append(u.replaced, e)
+			u.replacedNames += len(e.hashes)
 		}
 		if e.Stream != nil && *e.Stream >= u.reach.Low && *e.Stream <= u.reach.High {
 			u.notes.add(*e.Stream, e.hashes)
 		}
 	}
-	if len(u.replaced) < mostReplaced {
+	if len(u.replaced) < mostReplaced && u.replacedNames < mostReplacedNames {
 		return nil
 	}
 	return u.ofTheirTime(ctx)
@@ -102,8 +103,12 @@ func (u *usage) protect(hashes []uint64, why item.Reason) {
 	}
 }
 
-// mostReplaced is how many replaced avatars are kept in memory, to be looked for together: that reads a whole table.
-const mostReplaced = 20_000
+// mostReplaced is how many replaced avatars are kept in memory, to be looked for together: that reads a whole table. An
+// avatar names one media; somebody who fills events with thousands of names has us look more often, and use no more memory.
+const (
+	mostReplaced      = 20_000
+	mostReplacedNames = 4 * mostReplaced
+)
 
 // ofTheirTime protects avatars that are outliers by now, if what replaced them is not: then the room's cut lies between
 // the two, and messages that are kept are drawn with the old one.
@@ -116,7 +121,7 @@ func (u *usage) ofTheirTime(ctx context.Context) error {
 		ids = append(ids, e.ID)
 		hashes[e.ID] = append(hashes[e.ID], e.hashes...)
 	}
-	u.replaced = u.replaced[:0]
+	u.replaced, u.replacedNames = u.replaced[:0], 0
 	_, err := u.Retry.Do(ctx, func() error {
 		rows, err := u.DB.Query(ctx, `
 			SELECT old.id, e.room_id, COALESCE(e.topological_ordering, e.depth) FROM unnest($1::text[]) old (id)

@@ -11,23 +11,49 @@ import (
 	"synupkeep/internal/postgres"
 )
 
+// pinnedRooms is how many rooms are asked at once for what they have pinned. Whoever may pin can fill a list with 1,500 ids.
+const pinnedRooms = 100
+
 // pinned reads the events that rooms have pinned. A purge takes messages away all the same; state events stay.
 func (r References) pinned(ctx context.Context, f func(uint64, item.Reason)) error {
-	var pins []string
-	_, err := r.Retry.Do(ctx, func() (err error) {
-		pins, err = readPins(ctx, r.DB, `
-			SELECT j.json FROM current_state_events c JOIN event_json j ON j.event_id = c.event_id WHERE c.type = 'm.room.pinned_events'`)
-		return err
-	}, postgres.Again)
-	for len(pins) > 0 && err == nil {
-		n := min(page, len(pins))
-		_, err = r.Retry.Do(ctx, func() error { return r.namedBy(ctx, r.DB, item.Pinned, ids, f, pins[:n]) }, postgres.Again)
-		pins = pins[n:]
-	}
-	if err != nil {
-		return fmt.Errorf("read which local media pinned events name: %w", err)
+	for after, more := "", true; more; {
+		var pins []string
+		_, err := r.Retry.Do(ctx, func() (err error) {
+			var last string
+			if pins, last, err = r.pinsAfter(ctx, after); err == nil {
+				after, more = last, last != ""
+			}
+			return err
+		}, postgres.Again)
+		for len(pins) > 0 && err == nil {
+			n := min(page, len(pins))
+			_, err = r.Retry.Do(ctx, func() error { return r.namedBy(ctx, r.DB, item.Pinned, ids, f, pins[:n]) }, postgres.Again)
+			pins = pins[n:]
+		}
+		if err != nil {
+			return fmt.Errorf("read which local media pinned events name: %w", err)
+		}
 	}
 	return nil
+}
+
+// pinsAfter returns what is pinned in the next rooms, and the last of these, "" when there are no more.
+func (r References) pinsAfter(ctx context.Context, after string) (pins []string, last string, err error) {
+	rows, err := r.DB.Query(ctx, `
+		WITH page AS (SELECT room_id FROM rooms WHERE room_id > $1 ORDER BY room_id LIMIT $2)
+		SELECT page.room_id, COALESCE(p.json, '') FROM page LEFT JOIN LATERAL (
+			SELECT j.json FROM current_state_events c JOIN event_json j ON j.event_id = c.event_id
+			WHERE c.room_id = page.room_id AND c.type = 'm.room.pinned_events' OFFSET 0
+		) p ON true ORDER BY page.room_id`, after, pinnedRooms)
+	if err != nil {
+		return nil, "", err
+	}
+	var text string
+	_, err = pgx.ForEachRow(rows, []any{&last, &text}, func() error {
+		pins = append(pins, pinsOf(text)...)
+		return nil
+	})
+	return pins, last, err
 }
 
 // readPins returns the events that events of the type m.room.pinned_events name.

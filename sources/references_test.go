@@ -324,9 +324,33 @@ func TestPinnedAndReportedEventsProtectTheirMedia(t *testing.T) {
 	}
 	wantShown(t, each(t, w.refs), want)
 
+	// Rooms are asked some at a time.
+	w.sql(`INSERT INTO rooms (room_id, is_public, has_auth_chain_index)
+		SELECT side || i || ':pinned', false, true FROM generate_series(1, 250) i, (VALUES ('!!'), ('!~')) s (side)`)
+	wantShown(t, each(t, w.refs), want)
+	w.sql(`DELETE FROM rooms WHERE room_id LIKE '%:pinned'`)
+
 	// A plan knows that the messages will go.
 	w.refs.Going = func(room string, _ int64) bool { return room == w.room }
 	wantShown(t, each(t, w.refs), map[string][]item.Reason{pinned: nil, unpinned: nil, reported: nil, early: nil})
+}
+
+// TestWhatReplacedAvatarsNameIsNotKeptInMemory: a user of any server may fill such events with thousands of names.
+func TestWhatReplacedAvatarsNameIsNotKeptInMemory(t *testing.T) {
+	w := newWorld(t)
+	first := w.state("m.room.member", w.user.UserID(), map[string]any{"membership": "join", "avatar_url": w.hs + w.id("first")})
+	w.state("m.room.member", w.user.UserID(), map[string]any{"membership": "join", "avatar_url": w.hs + w.id("second")})
+	w.outlier(first)
+	u := &usage{References: w.refs, f: func(uint64, item.Reason) {}}
+	for many, kept := range map[int]int{1: 1, mostReplacedNames: 0} {
+		u.replaced, u.replacedNames = nil, 0
+		if err := u.lookUp(t.Context(), []naming{{id: first, hashes: make([]uint64, many)}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(u.replaced) != kept {
+			t.Errorf("an event of %d names: %d are kept in memory, want %d", many, len(u.replaced), kept)
+		}
+	}
 }
 
 // TestAnInvitationShowsTheRoomItIsTo: an invitation from another server is an outlier, and no current state here.

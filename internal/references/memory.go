@@ -65,6 +65,9 @@ func (m *Memory) Read() (*Reader, error) {
 		return nil, ErrNothing
 	}
 	if err != nil {
+		if file != nil {
+			_ = file.Close() // it was not even read
+		}
 		return nil, &UnreadableError{Name: m.name, Err: err}
 	}
 	r := &Reader{file: file}
@@ -85,7 +88,27 @@ func (m *Memory) open() (*os.File, error) {
 		return nil, err
 	}
 	file, err := root.Open(m.name)
+	if err == nil {
+		err = trusted(root, file)
+	}
 	return file, errors.Join(err, root.Close())
+}
+
+// trusted refuses what everybody on the machine could have written: a memory by which nothing is shown would have all go.
+func trusted(dir *os.Root, file *os.File) error {
+	above, err := dir.Stat(".")
+	if err != nil {
+		return err
+	}
+	own, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	const others = 0o002
+	if (above.Mode()|own.Mode()).Perm()&others != 0 {
+		return fmt.Errorf("everybody may write to it or to its directory (modes %v and %v)", own.Mode(), above.Mode())
+	}
+	return nil
 }
 
 // Write begins a new memory beside the old one, which it replaces with Commit. It returns nil for a memory that is

@@ -177,6 +177,35 @@ func TestTheOldMemoryStaysUntilTheNewOneIsWhole(t *testing.T) {
 	high(3)
 }
 
+func TestAMemoryThatEverybodyMayWriteIsNotUsed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	m := In(dir, "hs")
+	write(t, m, Head{High: 1}, record{1, []uint64{1}})
+	file := filepath.Join(dir, "references-hs.bin")
+	for _, test := range []struct {
+		dir, file os.FileMode
+		refused   bool
+	}{
+		{0o700, 0o600, false},
+		{0o775, 0o664, false}, // of a group of one's own
+		{0o777, 0o600, true},
+		{0o777 | os.ModeSticky, 0o600, true},
+		{0o700, 0o666, true},
+	} {
+		if err := errors.Join(os.Chmod(dir, test.dir), os.Chmod(file, test.file)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := m.Read()
+		var unreadable *UnreadableError
+		if refused := errors.As(err, &unreadable); refused != test.refused || !refused && err != nil {
+			t.Errorf("%v, %v: %v", test.dir, test.file, err)
+		}
+		if err == nil {
+			r.Close()
+		}
+	}
+}
+
 func TestAReadOnlyMemoryWritesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	w, err := In(dir, "hs").ReadOnly().Write(Head{})
