@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/printable"
 )
 
 // maxText is how many bytes of an error or of a key are kept: enough for every honest one, and 1,000 of them are small.
@@ -25,23 +26,7 @@ func line(text string) string {
 			lines = append(lines, l)
 		}
 	}
-	return cut(printable(strings.Join(lines, "; ")))
-}
-
-// printable writes whatever a terminal might act upon as Go would in a string.
-func printable(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '\t':
-			b.WriteByte(' ')
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
+	return cut(printable.Text(strings.ReplaceAll(strings.Join(lines, "; "), "\t", " ")))
 }
 
 // cut shortens text to maxText bytes, at the border of a rune.

@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/sirupsen/logrus"
+
+	"synupkeep/internal/printable"
 )
 
 // markKey is the field that makes an Info entry a SUCCESS and an Error entry a CRITICAL. It is never printed.
@@ -68,13 +70,13 @@ func stamp(entry *logrus.Entry) string { return entry.Time.UTC().Format(time.RFC
 
 func (f *formatter) textLine(entry *logrus.Entry, level Level) []byte {
 	var line bytes.Buffer
-	fmt.Fprintf(&line, "%s %s %s", stamp(entry), level, escapeControls(f.hidden.redact(entry.Message)))
+	fmt.Fprintf(&line, "%s %s %s", stamp(entry), level, printable.Text(f.hidden.redact(entry.Message)))
 	for _, key := range keysOf(entry) {
 		value := f.hidden.redact(textOf(entry.Data[key]))
 		if needsQuotes(value) {
 			value = strconv.Quote(value)
 		}
-		fmt.Fprintf(&line, " %s=%s", escapeControls(f.hidden.redact(key)), value)
+		fmt.Fprintf(&line, " %s=%s", printable.Text(f.hidden.redact(key)), value)
 	}
 	line.WriteByte('\n')
 	return line.Bytes()
@@ -105,7 +107,7 @@ func (f *formatter) jsonLine(entry *logrus.Entry, level Level) ([]byte, error) {
 		}
 		line = append(append(line[:len(line)-1], ','), rest[1:]...)
 	}
-	return append(line, '\n'), nil
+	return append(printable.JSON(line), '\n'), nil
 }
 
 // jsonValue keeps numbers and truth values as they are; everything else becomes text, so that nothing escapes redaction.
@@ -145,18 +147,4 @@ func needsQuotes(text string) bool {
 	return text == "" || strings.ContainsFunc(text, func(r rune) bool {
 		return r == '"' || r == '=' || r == '\\' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
 	})
-}
-
-// escapeControls keeps an entry on one line and terminal escapes out of it, whatever a server or a database sent.
-func escapeControls(text string) string {
-	var escaped strings.Builder
-	for _, r := range text {
-		if r == ' ' || unicode.IsPrint(r) {
-			escaped.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRune(r)
-		escaped.WriteString(quoted[1 : len(quoted)-1])
-	}
-	return escaped.String()
 }

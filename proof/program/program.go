@@ -113,7 +113,10 @@ type Process struct {
 // killed when the test ends.
 func Start(t testing.TB, w Where, args ...string) *Process {
 	t.Helper()
-	given := []string{"run", "--json"}
+	given := []string{"run"}
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--json") }) {
+		given = append(given, "--json")
+	}
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--delta") || strings.HasPrefix(a, "--before") }) {
 		given = append(given, "--delta", "30d")
 	}
