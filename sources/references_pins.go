@@ -2,13 +2,13 @@ package sources
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/synapse"
 )
 
 // pinnedRooms is how many rooms are asked at once for what they have pinned. Whoever may pin can fill a list with 1,500 ids.
@@ -50,7 +50,7 @@ func (r References) pinsAfter(ctx context.Context, after string) (pins []string,
 	}
 	var text string
 	_, err = pgx.ForEachRow(rows, []any{&last, &text}, func() error {
-		pins = append(pins, pinsOf(text)...)
+		pins = append(pins, synapse.PinnedIDs(text)...)
 		return nil
 	})
 	return pins, last, err
@@ -64,25 +64,10 @@ func readPins(ctx context.Context, q postgres.Querier, sql string, args ...any) 
 	}
 	var text string
 	_, err = pgx.ForEachRow(rows, []any{&text}, func() error {
-		pins = append(pins, pinsOf(text)...)
+		pins = append(pins, synapse.PinnedIDs(text)...)
 		return nil
 	})
 	return pins, err
-}
-
-// pinsOf takes the ids from the JSON of an event. For the fields of a struct, encoding/json takes "Pinned" for "pinned"
-// and gives up the rest of an object over one value of another type; so it is decoded into maps.
-func pinsOf(text string) (pins []string) {
-	var event map[string]any
-	_ = json.Unmarshal([]byte(text), &event) // after a number that is none to Go the rest is there all the same
-	content, _ := event["content"].(map[string]any)
-	list, _ := content["pinned"].([]any)
-	for _, pin := range list {
-		if id, ok := pin.(string); ok {
-			pins = append(pins, id)
-		}
-	}
-	return pins
 }
 
 // Which events namedBy reads.

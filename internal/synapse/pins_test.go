@@ -1,4 +1,4 @@
-package stages
+package synapse
 
 import (
 	"encoding/json"
@@ -36,7 +36,7 @@ func TestPinnedIDs(t *testing.T) {
 		`{"content":{"pinned":["$a"]},"x":` + strings.Repeat("[", 20_000):                   {},
 		`{"content":{"pinned":["$a"]},"unsigned":{"replaces_state":"$b"},"state_key":"\n"}`: {"$a"},
 	} {
-		if diff := cmp.Diff(want, pinnedIDs(event)); diff != "" {
+		if diff := cmp.Diff(want, PinnedIDs(event)); diff != "" {
 			t.Errorf("%.80s (-want +got):\n%s", event, diff)
 		}
 	}
@@ -47,7 +47,7 @@ func FuzzPinnedIDs(f *testing.F) {
 	f.Add(`{"content":{"pinned":["$a","$b\u0000",3]}}`)
 	f.Add("{\"content\":{\"pinned\":[\"$\xff\"]}}")
 	f.Fuzz(func(t *testing.T, event string) {
-		ids := pinnedIDs(event)
+		ids := PinnedIDs(event)
 		if ids == nil || !slices.IsSorted(ids) || len(slices.Compact(slices.Clone(ids))) != len(ids) {
 			t.Errorf("%q", ids)
 		}
