@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -9,14 +10,26 @@ import (
 	"synupkeep/internal/item"
 )
 
-// TestEveryTestThatTheDocsNameExists reads docs/safety.md. A promise whose test was renamed or removed is no longer shown by
+// TestEveryTestThatTheDocsNameExists reads every document. A promise whose test was renamed or removed is no longer shown by
 // anything.
 func TestEveryTestThatTheDocsNameExists(t *testing.T) {
-	content, err := os.ReadFile("docs/safety.md")
-	if err != nil {
-		t.Fatal(err)
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil || len(documents) < 3 {
+		t.Fatal(documents, err)
 	}
-	text := string(content)
+	for _, document := range documents {
+		t.Run(filepath.Base(document), func(t *testing.T) {
+			content, err := os.ReadFile(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			testsExist(t, string(content))
+		})
+	}
+}
+
+func testsExist(t *testing.T, text string) {
+	t.Helper()
 	named := map[string]bool{}
 	for _, span := range regexp.MustCompile("`([a-z_/]+_test\\.go): ([^`]+)`").FindAllStringSubmatch(text, -1) {
 		source, err := os.ReadFile(span[1])
@@ -40,6 +53,26 @@ func TestEveryTestThatTheDocsNameExists(t *testing.T) {
 		if _, err := os.Stat(name); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestEveryAttackHasATest: what is said of an attack is shown by something.
+func TestEveryAttackHasATest(t *testing.T) {
+	content, err := os.ReadFile("docs/attacks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.SplitSeq(string(content), "\n") {
+		if !strings.HasPrefix(line, "| ") || strings.HasSuffix(line, "| test |") {
+			continue
+		}
+		if rows++; !strings.Contains(line, "_test.go: ") {
+			t.Errorf("no test shows: %s", line)
+		}
+	}
+	if rows < 30 {
+		t.Errorf("%d attacks", rows)
 	}
 }
 
