@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -66,6 +67,11 @@ func federate(t *testing.T) world {
 		if err := w.Heal(context.Background()); err != nil {
 			t.Error(err)
 		}
+		for _, s := range w.Servers {
+			if log, err := os.ReadFile(filepath.Join(s.Dir(), "synapse.log")); t.Failed() && err == nil {
+				t.Logf("%s:\n%s", s.ServerName(), log[max(0, len(log)-3000):])
+			}
+		}
 	})
 	return w
 }
@@ -123,10 +129,16 @@ func (w world) heal() {
 // when it was sent. The signed events, which other servers may be sent, keep their times.
 func (w world) grew(s *sandbox.Server, old time.Duration, rooms ...string) {
 	w.t.Helper()
+	w.grewBut(s, old, nil, rooms...)
+}
+
+// grewBut is grew for all events but some.
+func (w world) grewBut(s *sandbox.Server, old time.Duration, but []string, rooms ...string) {
+	w.t.Helper()
 	then := time.Now().Add(-old).UnixMilli()
 	w.must(s.Plant(w.t.Context(), func(ctx context.Context, p *sandbox.Plant) error {
 		return p.Exec(ctx, `UPDATE events SET origin_server_ts = LEAST(origin_server_ts, $1), received_ts = LEAST(origin_server_ts, $1)
-			WHERE room_id = ANY ($2)`, then, rooms)
+			WHERE room_id = ANY ($2) AND NOT event_id = ANY ($3)`, then, rooms, append([]string{}, but...))
 	}))
 }
 
