@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
@@ -15,11 +16,23 @@ import (
 	"synupkeep/sources"
 )
 
+// lookTime bounds what is asked before there is a lock to watch. It takes milliseconds; a database that falls silent
+// would otherwise hold the run up without end.
+const lookTime = 30 * time.Second
+
 // prepare finds out, before the first delete, that everything is as the flows need it. Each step says what is wrong and
-// what to do about it.
-func (r *run) prepare() error {
+// what to do about it. locked is called when the lock is ours.
+func (r *run) prepare(locked func()) error {
+	lock := func(ctx context.Context) error {
+		err := r.takeLock(ctx)
+		if err == nil {
+			locked()
+		}
+		return err
+	}
 	for _, step := range []func(context.Context) error{
-		r.openDatabase, r.checkSchema, r.takeLock, r.checkServer, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
+		within(lookTime, r.openDatabase), within(lookTime, r.checkSchema), lock,
+		r.checkServer, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
 	} {
 		if err := context.Cause(r.feed); err != nil {
 			return err
@@ -36,6 +49,20 @@ func (r *run) prepare() error {
 		r.log.Warn(warning)
 	}
 	return nil
+}
+
+// within gives a step that much time.
+func within(limit time.Duration, step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		late := fmt.Errorf("no answer within %v", limit)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
+		defer cancel()
+		err := step(ctx)
+		if err != nil && errors.Is(context.Cause(ctx), late) {
+			return failed("look at the database", late, databaseHint(late))
+		}
+		return err
+	}
 }
 
 func failed(doing string, err error, hint string) error {

@@ -110,13 +110,15 @@ func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 
 func (r *run) do(ctx context.Context) error {
 	defer r.close(ctx)
-	if err := r.prepare(); err != nil {
+	watched, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer unwatch()
+	// From the moment that it is taken: a database that falls silent is noticed by nothing else before the first delete.
+	if err := r.prepare(func() { watch.Go(func() { r.watchLock(watched) }) }); err != nil {
 		return err
 	}
 	close(r.prepared)
-	watched, unwatch := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { r.watchLock(watched) })
 	err := r.refuseIfTooLarge(ctx)
 	if err == nil {
 		err = r.finish(ctx)

@@ -67,7 +67,7 @@ func (r *run) bounded(ctx context.Context) error {
 	case <-patience.C:
 		r.abandoned = true
 		return failed("stop at once", fmt.Errorf("something that is under way has not ended within %v; what it is at is not in the numbers", r.patience),
-			"The next run finishes it. Does the media store hang?")
+			"The next run finishes it. Does the media store hang, or PostgreSQL?")
 	}
 }
 

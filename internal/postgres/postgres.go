@@ -55,6 +55,7 @@ func Open(ctx context.Context, connString string) (*DB, error) {
 	}
 	base.ConnConfig.ConnectTimeout = connectTimeout
 	base.ConnConfig.DialFunc = dialer().DialContext
+	base.ConnConfig.Tracer = bound{limit: answerTimeout}
 	db := &DB{lock: base.ConnConfig.Copy()}
 	if db.Reader, err = pool(ctx, base, readers, true); err != nil {
 		return nil, err

@@ -1,10 +1,22 @@
 package faults_test
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"testing"
 
 	"synupkeep/proof/program"
 )
 
-func TestMain(m *testing.M) { os.Exit(program.TestMain(m)) }
+// sideBySide is how many tests run at once. Most of the time they wait: for a server that does not answer, for a lock.
+const sideBySide = "6"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", sideBySide); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(program.TestMain(m))
+}

@@ -34,6 +34,7 @@ func (w *world) wait(t *testing.T, m moment, p *program.Process) {
 		if err := db.QueryRow(ctx, count).Scan(&rooms, &first); err != nil {
 			return err
 		}
+		media = first
 		for rooms < m.rooms || first-media < m.media {
 			if err := db.QueryRow(ctx, count).Scan(&rooms, &media); err != nil {
 				return err

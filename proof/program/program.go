@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"synupkeep/internal/sandbox"
 	"synupkeep/sinks"
@@ -71,6 +74,9 @@ type Where struct {
 	MediaStore string
 	StateDir   string // empty: beside the sandbox's data, kept from run to run
 	Env        map[string]string
+	// ModesBind has the process bound by the modes of files and directories, as root is not: what lets root pass over
+	// them is taken away from it.
+	ModesBind bool
 }
 
 // ThroughPort is the sandbox's connection string with another port of this machine, such as a proxy's.
@@ -123,7 +129,7 @@ func Start(t testing.TB, w Where, args ...string) *Process {
 	p := &Process{cmd: exec.CommandContext(t.Context(), path(t), append(given, args...)...), ended: make(chan struct{})}
 	p.cmd.Env = w.environment()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.log
-	if err := p.cmd.Start(); err != nil {
+	if err := p.start(w.ModesBind); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -131,6 +137,25 @@ func Start(t testing.TB, w Where, args ...string) *Process {
 		close(p.ended)
 	}()
 	return p
+}
+
+func (p *Process) start(modesBind bool) error {
+	if !modesBind || os.Geteuid() != 0 {
+		return p.cmd.Start()
+	}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread, which lacks something now, ends with the goroutine
+		var err error
+		for _, right := range []uintptr{unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER} {
+			err = errors.Join(err, unix.Prctl(unix.PR_CAPBSET_DROP, right, 0, 0, 0))
+		}
+		if err == nil {
+			err = p.cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
 }
 
 // Run runs the program to its end. See [Start].
