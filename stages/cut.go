@@ -123,7 +123,7 @@ func (c *Cutter) query() string {
 		COALESCE((SELECT e.event_id FROM events e LEFT JOIN rejections j ON j.event_id = e.event_id
 			WHERE e.room_id = $1 AND e.topological_ordering = cut.t AND j.event_id IS NULL
 			ORDER BY e.outlier, e.stream_ordering DESC LIMIT 1), ''),
-		goes.messages, COALESCE(goes.oldest, 0),
+		goes.messages, COALESCE(goes.oldest, $2),
 		CASE WHEN goes.messages > 0 THEN (
 			SELECT count(*) FROM current_state_events c WHERE c.room_id = $1) ELSE 0 END,
 		CASE WHEN goes.messages > 0 THEN (

@@ -27,14 +27,15 @@ type Holds struct {
 }
 
 // A redaction that is deleted gives its target back its content, unless Synapse has censored that already (after
-// redaction_retention_period, 7 days by default) or it is deleted as well. Outliers count: a purge deletes those, too.
+// redaction_retention_period, 7 days by default) or it is deleted as well, which what lies at the same depth always is.
+// Outliers count: a purge deletes those, too.
 const uncensored = `
 	SELECT e.room_id, min(e.topological_ordering)
 	FROM redactions r
 	JOIN events e ON e.event_id = r.event_id
 	JOIN events t ON t.event_id = r.redacts
 	LEFT JOIN state_events s ON s.event_id = r.redacts
-	WHERE NOT r.have_censored AND (s.event_id IS NOT NULL OR t.topological_ordering >= e.topological_ordering)
+	WHERE NOT r.have_censored AND (s.event_id IS NOT NULL OR t.topological_ordering > e.topological_ordering)
 	GROUP BY e.room_id`
 
 // A report on an event that is gone is answered by 404 (storage/databases/main/room.py:2069-2075, 1.163.2). State
