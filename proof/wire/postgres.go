@@ -30,7 +30,7 @@ type Word struct {
 type Postgres struct {
 	Port int
 
-	server   *sandbox.Server
+	server   string // its address
 	listener net.Listener
 	hear     func(Word) bool
 	open     sync.WaitGroup
@@ -45,7 +45,7 @@ func ToPostgres(t testing.TB, s *sandbox.Server, hear func(Word) bool) *Postgres
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Postgres{server: s, listener: listener, hear: hear}
+	p := &Postgres{server: net.JoinHostPort(s.PGHost(), strconv.Itoa(s.PGPort())), listener: listener, hear: hear}
 	if at, ok := listener.Addr().(*net.TCPAddr); ok {
 		p.Port = at.Port
 	}
@@ -65,7 +65,7 @@ func (p *Postgres) accept() {
 		}
 		p.last++
 		c := &conn{id: p.last, client: client, hear: p.hear, sql: map[string]string{}}
-		if c.server, err = net.Dial("tcp", net.JoinHostPort(p.server.PGHost(), strconv.Itoa(p.server.PGPort()))); err != nil {
+		if c.server, err = net.Dial("tcp", p.server); err != nil {
 			_ = client.Close() // as a server that is down would
 			continue
 		}
@@ -80,7 +80,6 @@ type conn struct {
 	client, server net.Conn
 	hear           func(Word) bool
 	sql            map[string]string // by the name of the prepared statement; the client's side alone uses it
-	plain          sync.Once
 }
 
 // pass ends both sides when one of them does.
