@@ -91,6 +91,7 @@ func (w *world) suffers(t *testing.T, f fault) {
 	}
 	r := p.Wait(t)
 	sum, _ := w.honest(t, r)
+	w.once(t)
 	if !slices.Contains(f.codes, r.Code) {
 		t.Errorf("exit code %d, want one of %v: %+v %+v\n%s", r.Code, f.codes, sum.Errors, sum.Failures, r.Log)
 	}
