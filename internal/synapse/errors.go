@@ -55,11 +55,12 @@ func newError(method, url string, status int, header http.Header, text []byte) *
 		Message      string  `json:"error"`
 		RetryAfterMS float64 `json:"retry_after_ms"`
 	}
-	if err := json.Unmarshal(text, &body); err != nil || body.Code == "" {
-		e.Foreign = true
+	err := json.Unmarshal(text, &body)
+	if e.Code = oneLine(body.Code, 60); err != nil || e.Code == "" {
+		e.Foreign, e.Code = true, ""
 		body.Message, body.RetryAfterMS = "", 0
 	}
-	e.Code, e.Message = oneLine(body.Code, 60), oneLine(body.Message, 500)
+	e.Message = oneLine(body.Message, 500)
 	e.RetryAfter = seconds(body.RetryAfterMS / 1000)
 	if asked := retryAfter(header); asked > 0 {
 		e.RetryAfter = asked
