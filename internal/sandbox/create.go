@@ -52,8 +52,7 @@ func (s *Server) create(ctx context.Context, serverName string) error {
 // template returns the data directory of a stopped cluster with Synapse's schema and no user; it is made once. Copying
 // it takes 0.1 s, initdb and the schema 2 s.
 func (s *Server) template(ctx context.Context) (string, error) {
-	sum := sha256.Sum256([]byte(templateVersion + hba))
-	path := filepath.Join(s.cache, "cluster-"+s.env.key+"-"+hex.EncodeToString(sum[:4]))
+	path := s.templatePath()
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
@@ -84,6 +83,12 @@ func (s *Server) template(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return path, os.RemoveAll(s.cluster.data)
+}
+
+// templatePath tells environments of Synapse, majors of PostgreSQL and their builds apart.
+func (s *Server) templatePath() string {
+	sum := sha256.Sum256([]byte(templateVersion + hba + "\x00" + s.programs.bin))
+	return filepath.Join(s.cache, "cluster-"+s.env.key+"-pg"+s.programs.major+"-"+hex.EncodeToString(sum[:4]))
 }
 
 // createCluster runs initdb and lets Synapse make its schema and finish all background updates. PostgreSQL runs
@@ -121,7 +126,18 @@ func (s *Server) createCluster(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("schema of synapse: %w\n%s", err, tail(out, 6000))
 	}
-	return nil
+	return s.WithDB(ctx, s.createMissingIndex)
+}
+
+// createMissingIndex does on Synapse 1.115 to 1.127 what synupkeep tells their operator to do: it purges nothing without
+// this index.
+func (s *Server) createMissingIndex(ctx context.Context, conn *pgx.Conn) error {
+	if s.Before("1.115.0") || !s.Before("1.128.0") {
+		return nil
+	}
+	_, err := conn.Exec(ctx, `CREATE INDEX sliding_sync_membership_snapshots_membership_event_id_idx
+		ON sliding_sync_membership_snapshots (membership_event_id)`)
+	return err
 }
 
 // setPasswords gives the roles this sandbox's password.

@@ -41,6 +41,11 @@ type Options struct {
 	// FreshCluster throws away what Dir holds and lets initdb and Synapse make a new database instead of copying the
 	// cached one (2 s slower).
 	FreshCluster bool
+	// Synapse is one of [Releases]; empty means that of $SYNUPKEEP_SANDBOX_SYNAPSE, else the newest.
+	Synapse string
+	// Postgres is one of [PostgresMajors], or the absolute directory of the programs of another PostgreSQL; empty means
+	// that of $SYNUPKEEP_SANDBOX_POSTGRES, else the newest.
+	Postgres string
 	// Log receives a line for each slow step; nil means silence.
 	Log io.Writer
 
@@ -54,14 +59,17 @@ type Server struct {
 	options Options
 	dir     string
 	temp    bool
+	release string // of Synapse
 	env     environment
-	cache   string
-	lock    *os.File
-	state   state
-	cluster *cluster
-	synapse *process
-	apiPort int
-	http    *http.Client
+
+	programs programs
+	cache    string
+	lock     *os.File
+	state    state
+	cluster  *cluster
+	synapse  *process
+	apiPort  int
+	http     *http.Client
 
 	users   sync.Mutex
 	known   map[string]bool // users that are registered, by localpart
@@ -90,7 +98,7 @@ func (s *Server) start(ctx context.Context) error {
 	if s.cache, err = cacheDir(mode); err != nil {
 		return err
 	}
-	if s.env, err = install(ctx, s.cache, requirements, s.options.Log); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	if err := s.takeDir(ctx); err != nil {
@@ -109,7 +117,7 @@ func (s *Server) startServers(ctx context.Context, mode rootMode) error {
 		return fmt.Errorf("%s is the sandbox of server %s, not of %s", s.dir, s.state.ServerName, name)
 	}
 	s.cluster = &cluster{
-		bin: s.env.postgresBin(), data: filepath.Join(s.dir, "pgdata"), socket: s.socketDir(),
+		bin: s.programs.bin, data: filepath.Join(s.dir, "pgdata"), socket: s.socketDir(),
 		log: filepath.Join(s.dir, "postgres.log"), lock: s.lock, port: s.state.PGPort, mode: mode,
 	}
 	s.apiPort = s.state.APIPort
@@ -120,6 +128,8 @@ func (s *Server) startServers(ctx context.Context, mode rootMode) error {
 		if err := s.create(ctx, name); err != nil {
 			return err
 		}
+	} else if err := s.programs.checkMajor(s.cluster.data); err != nil {
+		return err
 	} else if err := s.cluster.start(ctx); err != nil {
 		return err
 	}

@@ -33,6 +33,21 @@ func TestMain(m *testing.M) int {
 	return code
 }
 
+// Needs skips a test that has no meaning on a Synapse before the given release, and says why. On the newest it never
+// skips: a release that does not exist fails the test there.
+func Needs(t testing.TB, release, why string) {
+	t.Helper()
+	v, err := Options{}.choose()
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case before(newest(), release):
+		t.Fatalf("no Synapse has %s: the newest here is %s", release, newest())
+	case before(v.synapse, release):
+		t.Skipf("needs Synapse %s: %s", release, why)
+	}
+}
+
 // Shared returns the one server of the package's tests and starts it on first use. The test fails when it cannot start.
 func Shared(t testing.TB) *Server {
 	t.Helper()

