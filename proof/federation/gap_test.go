@@ -10,68 +10,74 @@ import (
 )
 
 // TestAGapIsFilledBeforeItsRoomIsPurged cuts a server off while much is said. Synapse fetches ten events of that by itself; the
-// rest it fetches when a client scrolls up, unless a purge has made it forget that something is missing.
+// rest it fetches when a client scrolls up, unless a purge has made it forget that something is missing. The second room is purged
+// all the same, to show why the first one waits.
 func TestAGapIsFilledBeforeItsRoomIsPurged(t *testing.T) {
 	w := federate(t)
-	room, missing, young := w.gap()
+	rooms, missing, young := w.gaps(2)
+	waits, forgets := rooms[0], rooms[1]
 
 	// Its old messages are 33 days old: not so much overdue that it could not wait.
-	r := w.run(w.there, []string{room})
+	r := w.run(w.there, []string{waits})
 	if r.purges != 0 || r.Kept[item.Gap] != 1 {
 		t.Errorf("a room with a gap: %d purges: %+v", r.purges, r)
 	}
-	w.scroll(w.bob, room, func() bool { return len(lost(t, w.there, missing)) == 0 })
-	if n := w.gaps(w.there, room); n != 0 {
+	w.scroll(w.bob, waits, func() bool { return len(lost(t, w.there, missing[0])) == 0 })
+	if n := w.openGaps(w.there, waits); n != 0 {
 		t.Errorf("%d gaps are left after scrolling", n)
 	}
-	if r := w.run(w.there, []string{room}); r.purges != 1 || r.Done != 1 {
+	if r := w.run(w.there, []string{waits}); r.purges != 1 || r.Done != 1 {
 		t.Errorf("the gap is filled: %d purges: %+v", r.purges, r)
 	}
-	w.asksForNothing(w.there, room)
-	w.has(w.there, w.bob, room, missing, young)
-	w.lives(room, w.alice, w.bob)
-	w.sameState(room)
-}
+	w.asksForNothing(w.there, waits)
+	w.has(w.there, w.bob, waits, missing[0], young[0])
 
-// TestAPurgeForgetsAGap is why the room waits: with no grace its messages are not fetched any more.
-func TestAPurgeForgetsAGap(t *testing.T) {
-	w := federate(t)
-	room, missing, young := w.gap()
-	if r := w.run(w.there, []string{room}, "--gap-grace", "0"); r.purges != 1 {
+	if r := w.run(w.there, []string{forgets}, "--gap-grace", "0"); r.purges != 1 {
 		t.Errorf("%d purges: %+v", r.purges, r)
 	}
-	for range 3 {
-		if _, err := w.bob.Timeline(t.Context(), room); err != nil {
-			t.Fatal(err)
-		}
+	w.has(w.there, w.bob, forgets, young[1]) // scrolls
+	w.has(w.there, w.bob, forgets, young[1])
+	if n := len(lost(t, w.there, missing[1])); n != len(missing[1]) {
+		t.Errorf("a purge does not forget gaps any more: %d of %d messages were fetched; the rule may go", len(missing[1])-n, len(missing[1]))
 	}
-	if n := len(lost(t, w.there, missing)); n != len(missing) {
-		t.Errorf("a purge does not forget gaps any more: %d of %d messages were fetched; the rule may go", len(missing)-n, len(missing))
+	for _, room := range rooms {
+		w.lives(room, w.alice, w.bob)
+		w.sameState(room)
 	}
-	w.has(w.there, w.bob, room, young)
-	w.lives(room, w.alice, w.bob)
 }
 
-// gap makes a room of which the other server has old messages, two young ones, and the last of 30 that were said while it was cut off.
-func (w world) gap() (room string, missing, young []string) {
+// gaps makes rooms of which the other server has old messages, two young ones, and the last of 30 that were said while it was cut
+// off.
+func (w world) gaps(n int) (rooms []string, missing, young [][]string) {
 	w.t.Helper()
-	room = w.room(sandbox.RoomOptions{}, w.bob)
-	old := w.says(w.alice, room, 8, 33*day)
-	w.await(old)
-	w.grew(w.there, 33*day, room)
-	// A purge forgets the gaps that lie above its cut. One that lies right at the cut it writes down anew.
-	before := w.says(w.alice, room, 2, 0)
-	w.await(before)
+	said, before := make([][]string, n), make([][]string, n)
+	for range n {
+		rooms = append(rooms, w.room(sandbox.RoomOptions{}, w.bob))
+	}
+	for _, room := range rooms {
+		w.await(w.says(w.alice, room, 8, 33*day))
+	}
+	w.grew(w.there, 33*day, rooms...)
+	for i, room := range rooms {
+		// A purge forgets the gaps that lie above its cut. One that lies right at the cut it writes down anew.
+		before[i] = w.says(w.alice, room, 2, 0)
+	}
+	w.await(before...)
 	w.Cut()
-	said := w.says(w.alice, room, 30, 0)
+	for i, room := range rooms {
+		said[i] = w.says(w.alice, room, 30, 0)
+	}
 	w.forgetsWhatItCouldNotSend(w.here)
 	w.heal()
-	w.await(said[29:])
-	missing = lost(w.t, w.there, said)
-	if w.gaps(w.there, room) == 0 || len(missing) < 10 {
-		w.t.Fatalf("%d messages are missing, %d gaps", len(missing), w.gaps(w.there, room))
+	for i, room := range rooms {
+		w.await(said[i][29:])
+		gone := lost(w.t, w.there, said[i])
+		if w.openGaps(w.there, room) == 0 || len(gone) < 10 {
+			w.t.Fatalf("%d messages are missing, %d gaps", len(gone), w.openGaps(w.there, room))
+		}
+		missing, young = append(missing, gone), append(young, append(before[i], said[i][len(gone):]...))
 	}
-	return room, missing, append(before, said[len(missing):]...)
+	return rooms, missing, young
 }
 
 // forgetsWhatItCouldNotSend restarts a server once it knows that the other does not answer. What it had queued is lost, and later
@@ -91,8 +97,8 @@ func (w world) forgetsWhatItCouldNotSend(s *sandbox.Server) {
 	w.must(s.StartSynapse(w.t.Context()))
 }
 
-// gaps is the number of events that are missing and followed by one that is young.
-func (w world) gaps(s *sandbox.Server, room string) int {
+// openGaps is the number of events that are missing and followed by one that is young.
+func (w world) openGaps(s *sandbox.Server, room string) int {
 	w.t.Helper()
 	return stock.All[int](w.t, s, `SELECT count(*) FROM event_backward_extremities b JOIN event_edges d ON d.prev_event_id = b.event_id
 		JOIN events e ON e.event_id = d.event_id WHERE b.room_id = $1 AND NOT e.outlier

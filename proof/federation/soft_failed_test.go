@@ -30,7 +30,7 @@ func TestWhatABannedUserSaidWhileApart(t *testing.T) {
 	}
 
 	// All of that is old when the first purge comes but the messages of the banned one, which lie higher than the room's end here.
-	w.grewBut(w.here, 60*day, banned, room)
+	w.must(w.age(w.here, 60*day, banned, []string{room}))
 	if r := w.run(w.here, []string{room}); r.Failed != 0 || r.purges != 1 {
 		t.Errorf("%d purges: %+v", r.purges, r)
 	}
@@ -49,7 +49,7 @@ func TestWhatABannedUserSaidWhileApart(t *testing.T) {
 	w.gone(w.there, old, here, banned)
 
 	// In the end they are old here, too.
-	w.grewBut(w.here, 60*day, young, room)
+	w.must(w.age(w.here, 60*day, young, []string{room}))
 	if r := w.run(w.here, []string{room}); r.Failed != 0 || r.purges != 1 {
 		t.Errorf("%d purges: %+v", r.purges, r)
 	}

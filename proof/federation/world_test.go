@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
 	"synupkeep/internal/sandbox/stock"
@@ -125,21 +127,30 @@ func (w world) heal() {
 	w.must(w.Heal(w.t.Context()))
 }
 
-// grew makes a server have received all that its rooms hold by now so long ago. What was sent earlier still was received
-// when it was sent. The signed events, which other servers may be sent, keep their times.
+// grew makes servers have received all that these rooms hold by now so long ago. What was sent earlier still was received when
+// it was sent. The signed events, which other servers may be sent, keep their times.
 func (w world) grew(s *sandbox.Server, old time.Duration, rooms ...string) {
 	w.t.Helper()
-	w.grewBut(s, old, nil, rooms...)
+	w.must(w.age(s, old, nil, rooms))
 }
 
-// grewBut is grew for all events but some.
-func (w world) grewBut(s *sandbox.Server, old time.Duration, but []string, rooms ...string) {
+// allGrew is grew on both servers.
+func (w world) allGrew(old time.Duration, rooms ...string) {
 	w.t.Helper()
+	var both errgroup.Group
+	for _, s := range w.Servers {
+		both.Go(func() error { return w.age(s, old, nil, rooms) })
+	}
+	w.must(both.Wait())
+}
+
+// age restarts Synapse with all events of the rooms aged but some.
+func (w world) age(s *sandbox.Server, old time.Duration, but, rooms []string) error {
 	then := time.Now().Add(-old).UnixMilli()
-	w.must(s.Plant(w.t.Context(), func(ctx context.Context, p *sandbox.Plant) error {
+	return s.Plant(w.t.Context(), func(ctx context.Context, p *sandbox.Plant) error {
 		return p.Exec(ctx, `UPDATE events SET origin_server_ts = LEAST(origin_server_ts, $1), received_ts = LEAST(origin_server_ts, $1)
 			WHERE room_id = ANY ($2) AND NOT event_id = ANY ($3)`, then, rooms, append([]string{}, but...))
-	}))
+	})
 }
 
 // result is what a run did with the history of some rooms.
@@ -225,7 +236,7 @@ func (w world) lives(room string, users ...*sandbox.Client) {
 			w.t.Errorf("%s cannot talk in %s: %v", c.UserID(), room, err)
 			return
 		}
-		ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 		err = w.Await(ctx, id)
 		cancel()
 		if err != nil {
