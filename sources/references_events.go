@@ -132,7 +132,7 @@ func (u *usage) stream(ctx context.Context) error {
 	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0; SET LOCAL parallel_tuple_cost = 0`); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `SELECT event_id, json FROM event_json WHERE position($1 in json) > 0`, needle(u.ServerName))
+	rows, err := tx.Query(postgres.Unbounded(ctx), `SELECT event_id, json FROM event_json WHERE position($1 in json) > 0`, needle(u.ServerName))
 	if err != nil {
 		return err
 	}
