@@ -22,7 +22,9 @@ type unboundedKey struct{}
 
 // Unbounded gives statements as long as they take. It is for one that reads a whole table of a large server, in a transaction
 // without statement_timeout.
-func Unbounded(ctx context.Context) context.Context { return context.WithValue(ctx, unboundedKey{}, true) }
+func Unbounded(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unboundedKey{}, true)
+}
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (b bound) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
