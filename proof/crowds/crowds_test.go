@@ -1,10 +1,12 @@
 package crowds_test
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -100,13 +102,24 @@ func (c *crowd) meanwhile(t *testing.T) counts {
 			n.Did[what] += times
 		}
 		for _, err := range m.wrong {
-			t.Errorf("a client was told what it would not have been told without a run: %v", err)
+			t.Errorf("a client was told what it would not have been told without a run: %v\n%s", err, c.synapseSays(t))
 		}
 	}
 	if n.Rooms < planted/2 || n.Uploads < pictures/8 {
 		t.Errorf("only %d rooms and %d uploads went: the test shows little", n.Rooms, n.Uploads)
 	}
 	return n
+}
+
+// synapseSays is the end of what Synapse has logged of errors.
+func (c *crowd) synapseSays(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(c.s.Dir(), "synapse.log"))
+	must(t, err)
+	if at := bytes.LastIndex(content, []byte(" ERROR synapse.http.server")); at > 0 {
+		content = content[at:]
+	}
+	return string(content[:min(len(content), 8000)])
 }
 
 // twice runs the program, and once more while that lasts. refused says that the second one was refused as it has to be.

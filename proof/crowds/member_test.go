@@ -84,10 +84,7 @@ func (m *member) live(ctx, tests context.Context) {
 			m.wrong = append(m.wrong, fmt.Errorf("%s of %s: %w", something, m.as.UserID(), err))
 			return
 		}
-		select { // or the server would have no time for the run
-		case <-ctx.Done():
-		case <-time.After(time.Duration(m.random.IntN(200)) * time.Millisecond):
-		}
+		_ = pause(ctx, time.Duration(m.random.IntN(200))*time.Millisecond) // or the server would have no time for the run
 	}
 }
 
@@ -117,15 +114,13 @@ func (m *member) acts() []act {
 			}
 			return m.postPicture(ctx, mxc)
 		}},
-		{"old avatar", 1, func(ctx context.Context) error { return m.setAvatar(ctx, m.oldPicture()) }},
-		{"new avatar", 1, m.newAvatar},
 		{"old avatar of a room", 4, func(ctx context.Context) error { return m.state(ctx, "m.room.avatar", "url", m.oldPicture()) }},
 		{"pin", 2, m.pin},
 		{"account data", 4, m.setAccountData},
 		{"join or leave", 6, m.comeOrGo},
 		{"redaction", 4, m.redact},
 		{"reaction", 8, m.react},
-		{"reaction to an old message", 4, m.reactOld},
+		{"reaction to an old message", 6, m.reactOld},
 		{"report", 2, m.report},
 		{"report of an old message", 2, m.reportOld},
 		{"new room", 2, m.newRoom},
@@ -185,11 +180,39 @@ func (m *member) upload(ctx context.Context) (string, error) {
 
 func (m *member) setAvatar(ctx context.Context, mxc string) error {
 	err := m.as.SetAvatar(ctx, mxc)
-	if err == nil {
-		m.avatar = mxc
-		m.names(name(m.n), mxc) // profiles hold the localpart
+	if err != nil {
+		return err
 	}
-	return err
+	m.avatar = mxc
+	m.names(name(m.n), mxc) // profiles hold the localpart
+	return m.known(ctx, mxc)
+}
+
+// known waits, for a while, until the new avatar is known in the rooms. Whoever changes it while Synapse begins to make the
+// one before known gets a 500, with or without a run: "Expected at most one task to cancel" (handlers/profile.py:925, 1.163.2),
+// because a task that is cancelled while it is launched goes on.
+func (m *member) known(ctx context.Context, mxc string) error {
+	for range 200 {
+		content, err := m.as.State(ctx, m.in[0], "m.room.member", m.as.UserID())
+		if err != nil || content["avatar_url"] == mxc {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, long time.Duration) error {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (m *member) newAvatar(ctx context.Context) error {

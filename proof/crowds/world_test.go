@@ -19,8 +19,8 @@ const (
 	day     = 24 * time.Hour
 	longAgo = 60 * day
 
-	clients  = 14
-	faces    = 4    // of them change their avatars again and again
+	clients  = 16
+	faces    = 6    // of them change their avatars again and again
 	planted  = 28   // rooms
 	pictures = 1600 // old local media
 	snapshot = "crowds"

@@ -5,6 +5,7 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -30,7 +31,8 @@ type Word struct {
 type Postgres struct {
 	Port int
 
-	server   string // its address
+	ctx      context.Context // the test's
+	server   string          // its address
 	listener net.Listener
 	hear     func(Word) bool
 	open     sync.WaitGroup
@@ -41,11 +43,11 @@ type Postgres struct {
 // false the word is not passed on and its connection ends.
 func ToPostgres(t testing.TB, s *sandbox.Server, hear func(Word) bool) *Postgres {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Postgres{server: net.JoinHostPort(s.PGHost(), strconv.Itoa(s.PGPort())), listener: listener, hear: hear}
+	p := &Postgres{ctx: t.Context(), server: net.JoinHostPort(s.PGHost(), strconv.Itoa(s.PGPort())), listener: listener, hear: hear}
 	if at, ok := listener.Addr().(*net.TCPAddr); ok {
 		p.Port = at.Port
 	}
@@ -65,7 +67,7 @@ func (p *Postgres) accept() {
 		}
 		p.last++
 		c := &conn{id: p.last, client: client, hear: p.hear, sql: map[string]string{}}
-		if c.server, err = net.Dial("tcp", p.server); err != nil {
+		if c.server, err = (&net.Dialer{}).DialContext(p.ctx, "tcp", p.server); err != nil {
 			_ = client.Close() // as a server that is down would
 			continue
 		}
