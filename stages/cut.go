@@ -87,6 +87,15 @@ func (c *Cutter) terms() []term {
 	return all
 }
 
+// nameable is the event that the server is given: it purges below the depth of that. It answers 404 for a rejected one, and for
+// any redaction whose target it does not have any more, or whose sender it cannot yet trust (events_worker.py:708-785,
+// 1.163.2). Where a depth has nothing else, the next one below is as safe, and costs a message or two.
+const nameable = `
+		SELECT e.event_id, e.topological_ordering AS t
+		FROM events e LEFT JOIN rejections j ON j.event_id = e.event_id
+		WHERE e.room_id = $1 AND e.topological_ordering <= (SELECT t FROM cut) AND j.event_id IS NULL AND e.type <> 'm.room.redaction'
+		ORDER BY e.topological_ordering DESC, e.outlier, e.stream_ordering DESC LIMIT 1`
+
 func (c *Cutter) query() string {
 	var limits []string
 	for i, t := range c.terms() {
@@ -113,16 +122,16 @@ func (c *Cutter) query() string {
 	), cut AS MATERIALIZED (
 		SELECT reason, t FROM (` + strings.Join(limits, "\nUNION ALL ") + `) terms
 		WHERE t IS NOT NULL ORDER BY t, rank LIMIT 1
+	), named AS MATERIALIZED (` + nameable + `
+	), edge AS MATERIALIZED (
+		SELECT cut.reason, COALESCE(named.t, cut.t) AS t, named.event_id FROM cut LEFT JOIN named ON TRUE
 	), goes AS MATERIALIZED (
 		SELECT count(*) AS messages, min(` + age + `) AS oldest
 		FROM events e LEFT JOIN state_events s ON s.event_id = e.event_id
 		WHERE e.room_id = $1 AND NOT e.outlier AND s.event_id IS NULL
-		  AND e.topological_ordering < (SELECT t FROM cut)
+		  AND e.topological_ordering < (SELECT t FROM edge)
 	)
-	SELECT COALESCE(cut.reason, ''), COALESCE(cut.t, 0), EXISTS (SELECT 1 FROM ext),
-		COALESCE((SELECT e.event_id FROM events e LEFT JOIN rejections j ON j.event_id = e.event_id
-			WHERE e.room_id = $1 AND e.topological_ordering = cut.t AND j.event_id IS NULL
-			ORDER BY e.outlier, e.stream_ordering DESC LIMIT 1), ''),
+	SELECT COALESCE(edge.reason, ''), COALESCE(edge.t, 0), EXISTS (SELECT 1 FROM ext), COALESCE(edge.event_id, ''),
 		goes.messages, COALESCE(goes.oldest, $2),
 		CASE WHEN goes.messages > 0 THEN (
 			SELECT count(*) FROM current_state_events c WHERE c.room_id = $1) ELSE 0 END,
@@ -130,10 +139,10 @@ func (c *Cutter) query() string {
 			SELECT max(COALESCE(e.received_ts, $5)) FROM event_backward_extremities b
 			JOIN event_edges ed ON ed.prev_event_id = b.event_id
 			JOIN events e ON e.event_id = ed.event_id
-			WHERE b.room_id = $1 AND NOT e.outlier AND e.topological_ordering >= cut.t) END,
+			WHERE b.room_id = $1 AND NOT e.outlier AND e.topological_ordering >= edge.t) END,
 		EXISTS (SELECT 1 FROM partial_state_rooms p WHERE p.room_id = $1),
-		(SELECT count(*) FROM pinned WHERE pinned.t < cut.t)
-	FROM goes LEFT JOIN cut ON TRUE`
+		(SELECT count(*) FROM pinned WHERE pinned.t < edge.t)
+	FROM goes LEFT JOIN edge ON TRUE`
 }
 
 // found is a row of the query.

@@ -70,6 +70,11 @@ func (p *Plant) Exec(ctx context.Context, sql string, args ...any) error {
 	return err
 }
 
+// Query reads in the plant's transaction.
+func (p *Plant) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return p.tx.Query(ctx, sql, args...)
+}
+
 // ms is how Synapse writes a time; the zero time becomes NULL.
 func ms(t time.Time) any {
 	if t.IsZero() {

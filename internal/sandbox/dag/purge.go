@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,16 +88,25 @@ func (r Room) Harm(rules Rules, depth int64) (harm []string) {
 // shownPinned says that clients show it among the pinned messages, and that a purge could take it away.
 func (e Event) shownPinned() bool { return e.Pinned && !e.State && !e.Outlier && !e.Rejected }
 
-// Highest is the highest depth at which the room has an event and can be purged, and at every lower one as well; what lies
-// one step higher breaks a promise. Without any event it is 0.
+// Named says that the server accepts the event as the one up to which to purge: it answers 404 for a rejected one, and for a
+// redaction as long as it does not have the target.
+func (e Event) Named() bool { return !e.Rejected && e.Redacts == "" }
+
+// Highest is the highest depth at which the room has an event that can be named and can be purged, and at every lower one
+// as well; to purge at the next depth breaks a promise, or cannot be asked for. Where none can be named it is the highest
+// of all these depths, and without any 0.
 func (r Room) Highest(rules Rules) (depth int64) {
+	var named int64
 	for _, d := range r.Depths() {
 		if len(r.Harm(rules, d)) > 0 {
 			break
 		}
 		depth = d
+		if r.Has(func(e Event) bool { return e.Depth == d && e.Named() }) {
+			named = d
+		}
 	}
-	return depth
+	return cmp.Or(named, depth)
 }
 
 // Want is what is to become of a room.
@@ -139,7 +149,7 @@ func (r Room) Judge(rules Rules) Want {
 		want.Why = WhyNoTip
 	case want.Messages == 0:
 		want.Why = WhyNothing
-	case !r.Has(func(e Event) bool { return e.Depth == want.Depth && !e.Rejected }):
+	case !r.Has(func(e Event) bool { return e.Depth == want.Depth && e.Named() }):
 		want.Why = WhyNoEvent
 	case !overdue && r.forgets(want.Depth, rules.Now.Add(-rules.GapGrace), rules.Now):
 		want.Why = WhyGap

@@ -101,7 +101,11 @@ func columns(table string) []string {
 func (r Room) rows(add func(table string, row ...any)) error {
 	add("rooms", r.ID, false)
 	for _, e := range r.Events {
-		add("events", e.ID, r.ID, "m.room.message", "@alice:property", e.Depth, e.Depth, e.Stream, e.Sent, e.Received, e.Outlier, true)
+		kind := "m.room.message"
+		if e.Redacts != "" {
+			kind = "m.room.redaction"
+		}
+		add("events", e.ID, r.ID, kind, "@alice:property", e.Depth, e.Depth, e.Stream, e.Sent, e.Received, e.Outlier, true)
 		for _, prev := range e.Prev {
 			add("event_edges", e.ID, prev)
 		}
