@@ -79,15 +79,15 @@ func TestRowsWithOddIDsFailAndTouchNothing(t *testing.T) {
 			if err := p.RawLocalRow(ctx, id, sandbox.Media{Created: long.Add(time.Duration(i) * time.Second)}); err != nil {
 				return fmt.Errorf("%q: %w", id, err)
 			}
-			err := p.Exec(ctx, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, created_ts, last_access_ts, authenticated)
-				VALUES ('odd.example', $1, $2, 1, 1, true)`, fmt.Sprint("id", i), id)
+			err := p.Exec(ctx, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, created_ts, last_access_ts)
+				VALUES ('odd.example', $1, $2, 1, 1)`, fmt.Sprint("id", i), id)
 			if err != nil {
 				return fmt.Errorf("%q: %w", id, err)
 			}
 		}
 		for i, origin := range []string{"", "..", "../../..", "/etc", "a/b", strings.Repeat("o", 300)} {
-			err := p.Exec(ctx, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, created_ts, last_access_ts, authenticated)
-				VALUES ($1, $2, 'aabbccddeeff', 1, 1, true)`, origin, fmt.Sprint("origin", i))
+			err := p.Exec(ctx, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, created_ts, last_access_ts)
+				VALUES ($1, $2, 'aabbccddeeff', 1, 1)`, origin, fmt.Sprint("origin", i))
 			if err != nil {
 				return fmt.Errorf("%q: %w", origin, err)
 			}

@@ -21,7 +21,7 @@ func TestWhetherThereIsAnyOldMedia(t *testing.T) {
 		run(t, db, `DELETE FROM local_media_repository WHERE media_id = $1`, m.ID)
 	}
 	want(false, "young rows, previews, one without an id")
-	copyIn(t, db, "local_media_repository", []string{"media_id", "created_ts", "safe_from_quarantine", "authenticated"},
-		[][]any{{"nobody's", cutOff().UnixMilli() - 1, false, true}})
+	copyIn(t, db, "local_media_repository", []string{"media_id", "created_ts", "safe_from_quarantine"},
+		[][]any{{"nobody's", cutOff().UnixMilli() - 1, false}})
 	want(true, "one without a user")
 }

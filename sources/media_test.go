@@ -99,9 +99,9 @@ func uploads(t testing.TB, db *pgxpool.Pool, n int) (local, previews []item.Medi
 	limit := cutOff().UnixMilli()
 	columns := []string{
 		"media_id", "user_id", "created_ts", "url_cache", "media_type", "media_length", "quarantined_by",
-		"safe_from_quarantine", "authenticated",
+		"safe_from_quarantine",
 	}
-	rows := [][]any{{nil, "@a:hs", limit - 5, nil, "image/png", 5, nil, false, true}} // a row without an id is nobody's
+	rows := [][]any{{nil, "@a:hs", limit - 5, nil, "image/png", 5, nil, false}} // a row without an id is nobody's
 	for i := range n {
 		id := fmt.Sprintf("%s%05d", oneOf(r, "A", "a", "Z", "../", "é"), i)
 		user := oneOf[any](r, nil, "", "@a:hs", "@b:hs", "@B:hs", "@é:hs")
@@ -110,7 +110,7 @@ func uploads(t testing.TB, db *pgxpool.Pool, n int) (local, previews []item.Medi
 		length := oneOf[any](r, nil, 0, 17)
 		quarantined, safe := oneOf[any](r, nil, nil, nil, "@admin:hs"), oneOf(r, false, false, false, true)
 		mime := oneOf[any](r, nil, "image/png")
-		rows = append(rows, []any{id, user, created, url, mime, length, quarantined, safe, true})
+		rows = append(rows, []any{id, user, created, url, mime, length, quarantined, safe})
 
 		if at, dated := created.(int64); !dated || at >= limit {
 			continue
@@ -172,9 +172,9 @@ func TestRowsThatGoWhileTheyAreReadHideNoOther(t *testing.T) {
 // TestAPageReadsAPage: reading a table page by page must not read it anew for each page.
 func TestAPageReadsAPage(t *testing.T) {
 	db := emptyTables(t, "local_media_repository")
-	run(t, db, `INSERT INTO local_media_repository (media_id, user_id, created_ts, url_cache, upload_name, authenticated)
+	run(t, db, `INSERT INTO local_media_repository (media_id, user_id, created_ts, url_cache, upload_name)
 		SELECT 'id' || i, CASE i % 3 WHEN 0 THEN NULL ELSE '@u' || i % 50 || ':hs' END, $1::bigint + (i - 20000) * 1000,
-			CASE i % 5 WHEN 0 THEN 'https://example.org' END, repeat('x', 200), true FROM generate_series(1, 40000) i`, cutOff().UnixMilli())
+			CASE i % 5 WHEN 0 THEN 'https://example.org' END, repeat('x', 200) FROM generate_series(1, 40000) i`, cutOff().UnixMilli())
 	run(t, db, "ANALYZE local_media_repository")
 	for name, query := range map[string]string{"of users": local, "of nobody": localOfNobody, "previews": previews} {
 		args := []any{"@u25:hs", int64(0), "", cutOff().UnixMilli(), 100}

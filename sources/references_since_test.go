@@ -82,12 +82,12 @@ func TestWhatComesToBeShownDuringTheRunIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.put("/_matrix/client/v3/profile/"+url.PathEscape(w.user.UserID())+"/org.example.banner", map[string]any{"org.example.banner": uri(item.Profile)})
+	one := func(why item.Reason) string { return uri(why) }
+	w.banner(one)
 	if err := w.As("alone").SetAvatar(ctx, uri(item.Avatar)); err != nil {
 		t.Fatal(err)
 	}
-	w.sql(`INSERT INTO delayed_events (delay_id, user_localpart, delay, send_ts, room_id, event_type, content)
-		VALUES (clock_timestamp()::text, 'wilma', 1, 1 << 30, '!x', 'm.room.message', $1)`, `{"url":"`+uri(item.DelayedEvent)+`"}`)
+	w.delayed(one)
 	w.state("m.room.pinned_events", "", map[string]any{"pinned": []any{pin}})
 	want[pinned] = []item.Reason{item.Pinned}
 	if err := w.user.Report(ctx, w.room, bad, "bad"); err != nil {

@@ -276,7 +276,7 @@ func TestWhatUsersKeepOutsideOfRoomsProtectsItsMedia(t *testing.T) {
 	w.put(user+"/account_data/im.ponies.user_emotes", map[string]any{"images": map[string]any{"cat": map[string]any{"url": uri(item.AccountData)}}})
 	w.put(user+"/account_data/m.widgets", map[string]any{"w": map[string]any{"content": map[string]any{"url": uri(item.AccountData)}}})
 	w.put(user+"/rooms/"+url.PathEscape(w.room)+"/account_data/m.image_pack", map[string]any{"x": uri(item.AccountData)})
-	w.put("/_matrix/client/v3/profile/"+url.PathEscape(w.user.UserID())+"/org.example.banner", map[string]any{"org.example.banner": uri(item.Profile)})
+	w.banner(uri)
 
 	alone := w.As("alone") // in no room, so that no member event has the avatar
 	if err := alone.SetAvatar(t.Context(), uri(item.Avatar)); err != nil {
@@ -285,9 +285,31 @@ func TestWhatUsersKeepOutsideOfRoomsProtectsItsMedia(t *testing.T) {
 	w.sql(`DELETE FROM user_directory WHERE user_id = $1`, alone.UserID())
 	w.sql(`INSERT INTO user_directory (user_id, avatar_url) VALUES ('@remote' || clock_timestamp() || ':elsewhere', $1)`, uri(item.Avatar))
 	w.sql(`INSERT INTO room_stats_state (room_id, avatar) VALUES ('!stats' || clock_timestamp() || ':elsewhere', $1)`, uri(item.Avatar))
-	w.sql(`INSERT INTO delayed_events (delay_id, user_localpart, delay, send_ts, room_id, event_type, content)
-		VALUES (clock_timestamp()::text, 'wilma', 1, 1 << 30, '!x', 'm.room.message', $1)`, `{"url":"`+uri(item.DelayedEvent)+`"}`)
+	w.delayed(uri)
 	wantShown(t, each(t, w.refs), want)
+}
+
+// banner gives the user a field of the profile that came with 1.123, with what uri makes.
+func (w *world) banner(uri func(item.Reason) string) {
+	if w.Before("1.123.0") {
+		w.t.Log("no profile fields before 1.123")
+		return
+	}
+	w.put("/_matrix/client/v3/profile/"+url.PathEscape(w.user.UserID())+"/org.example.banner", map[string]any{"org.example.banner": uri(item.Profile)})
+}
+
+// delayed plants an event that is to be sent later, of which Synapse knows since 1.116. Up to 1.145 the content was bytes.
+func (w *world) delayed(uri func(item.Reason) string) {
+	sql := `INSERT INTO delayed_events (delay_id, user_localpart, delay, send_ts, room_id, event_type, content)
+		VALUES (clock_timestamp()::text, 'wilma', 1, 1 << 30, '!x', 'm.room.message', $1)`
+	switch {
+	case w.Before("1.116.0"):
+		w.t.Log("no delayed events before 1.116")
+	case w.Before("1.145.0"):
+		w.sql(sql, []byte(`{"url":"`+uri(item.DelayedEvent)+`"}`))
+	default:
+		w.sql(sql, `{"url":"`+uri(item.DelayedEvent)+`"}`)
+	}
 }
 
 // TestDelayedEventsAreReadInEveryVersionOfTheSchema: the table came with Synapse 1.116, its content was bytes up to 1.145;

@@ -26,7 +26,7 @@ func TestStepsHoldEveryOldRowOnceAndTearNothingApart(t *testing.T) {
 		id := fmt.Sprintf("id%05d", i)
 		accessed := oneOf[any](r, nil, limit, limit+5, limit-1, limit-int64(r.IntN(40)), limit-int64(r.IntN(40)), oldest-1, oldest, int64(0), int64(-5))
 		quarantined := oneOf[any](r, nil, nil, nil, "@admin:hs")
-		rows = append(rows, []any{"hs", id, "file" + id, 9, accessed, quarantined, true})
+		rows = append(rows, []any{"hs", id, "file" + id, 9, accessed, quarantined})
 		at, known := accessed.(int64)
 		if !known || at >= limit {
 			continue
@@ -38,7 +38,7 @@ func TestStepsHoldEveryOldRowOnceAndTearNothingApart(t *testing.T) {
 		want = append(want, m)
 	}
 	copyIn(t, db, "remote_media_cache", []string{
-		"media_origin", "media_id", "filesystem_id", "media_length", "last_access_ts", "quarantined_by", "authenticated",
+		"media_origin", "media_id", "filesystem_id", "media_length", "last_access_ts", "quarantined_by",
 	}, rows)
 	for _, page := range []int{900, 1001, len(want), 10_000} {
 		for _, size := range []int{1, 7, 100, 5000} {
@@ -63,8 +63,8 @@ func TestStepsHoldEveryOldRowOnceAndTearNothingApart(t *testing.T) {
 
 func TestTooManyOfOneMillisecondAreRefused(t *testing.T) {
 	db := emptyTables(t, "remote_media_cache")
-	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, last_access_ts, authenticated)
-		SELECT 'hs', 'id' || i, 40000000000, true FROM generate_series(1, 6) i`)
+	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, last_access_ts)
+		SELECT 'hs', 'id' || i, 40000000000 FROM generate_series(1, 6) i`)
 	for page, refused := range map[int]bool{6: true, 7: false} {
 		source := RemoteByAccess{DB: db, CutOff: cutOff(), Page: page, Size: func() int { return 1 }}
 		n := 0
@@ -113,9 +113,9 @@ func TestMediaOfServersThatAreDownIsFound(t *testing.T) {
 	since := cutOff().Add(time.Hour)
 	run(t, db, `INSERT INTO destinations (destination, failure_ts) VALUES ('down', $1), ('worse', 1), ('just', $2), ('up', NULL), ('kept', 1), ('young', 1)`,
 		since.UnixMilli()-1, since.UnixMilli())
-	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, last_access_ts, quarantined_by, authenticated) VALUES
-		('down', 'a', 1, NULL, true), ('down', 'b', 1, NULL, true), ('worse', 'a', 1, NULL, true), ('just', 'a', 1, NULL, true),
-		('up', 'a', 1, NULL, true), ('kept', 'a', 1, '@admin:hs', true), ('young', 'a', $1, NULL, true)`, cutOff().UnixMilli())
+	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, last_access_ts, quarantined_by) VALUES
+		('down', 'a', 1, NULL), ('down', 'b', 1, NULL), ('worse', 'a', 1, NULL), ('just', 'a', 1, NULL),
+		('up', 'a', 1, NULL), ('kept', 'a', 1, '@admin:hs'), ('young', 'a', $1, NULL)`, cutOff().UnixMilli())
 	got, err := RemoteByAccess{DB: db, CutOff: cutOff()}.DownIn(t.Context(), since)
 	if want := (Down{Servers: 2, Media: 3, Example: "down"}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)

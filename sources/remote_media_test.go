@@ -25,7 +25,7 @@ func TestRemoteMediaByBlocksAndByKeyAreTheSame(t *testing.T) {
 		file := oneOf[any](r, "file"+id, nil)
 		accessed := oneOf[any](r, nil, limit, limit+1, limit-1, limit-int64(r.IntN(1000)), int64(0))
 		quarantined := oneOf[any](r, nil, nil, nil, "@admin:hs")
-		rows = append(rows, []any{origin, id, file, "image/png", 9, accessed, quarantined, strings.Repeat("x", 900), true})
+		rows = append(rows, []any{origin, id, file, "image/png", 9, accessed, quarantined, strings.Repeat("x", 900)})
 		if at, known := accessed.(int64); !known || at >= limit {
 			continue
 		}
@@ -40,7 +40,6 @@ func TestRemoteMediaByBlocksAndByKeyAreTheSame(t *testing.T) {
 	}
 	copyIn(t, db, "remote_media_cache", []string{
 		"media_origin", "media_id", "filesystem_id", "media_type", "media_length", "last_access_ts", "quarantined_by", "upload_name",
-		"authenticated",
 	}, rows)
 	var ranges int
 	if err := db.QueryRow(t.Context(), `SELECT pg_relation_size('remote_media_cache') / 8192 / $1`, blocks).Scan(&ranges); err != nil || ranges < 3 {
@@ -73,8 +72,8 @@ func TestAnEmptyTableHasNoRemoteMedia(t *testing.T) {
 
 func TestPagesEndWithAPageThatIsExactlyFull(t *testing.T) {
 	db := emptyTables(t, "remote_media_cache", "destinations")
-	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, last_access_ts, authenticated)
-		SELECT 'hs' || i % 2, 'id' || i, 1, true FROM generate_series(1, 6) i`)
+	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, last_access_ts)
+		SELECT 'hs' || i % 2, 'id' || i, 1 FROM generate_series(1, 6) i`)
 	if got := all(t, RemoteMedia{DB: db, CutOff: cutOff(), ByKey: true, Page: 3}.Each(t.Context())); len(got) != 6 {
 		t.Error(got)
 	}

@@ -9,15 +9,15 @@ import (
 
 func TestASampleHasRowsOfEveryPartOfATable(t *testing.T) {
 	db := emptyTables(t, "local_media_repository", "remote_media_cache")
-	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, url_cache, authenticated)
-		SELECT chr(65 + i % 26) || chr(97 + i % 26) || 'xxxxxxx' || i, i * 1000, CASE WHEN i % 10 = 0 THEN NULL ELSE 7 END, NULL, true
+	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, url_cache)
+		SELECT chr(65 + i % 26) || chr(97 + i % 26) || 'xxxxxxx' || i, i * 1000, CASE WHEN i % 10 = 0 THEN NULL ELSE 7 END, NULL
 		FROM generate_series(1, 2000) i`)
-	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, url_cache, authenticated)
-		SELECT '2020-01-01_' || i, i * 1000, 7, 'https://example.org', true FROM generate_series(1, 2000) i`)
-	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, last_access_ts, authenticated)
-		SELECT chr(97 + i % 26) || '.example', chr(65 + i % 26) || 'xxxxxxx' || i, 'file' || i, i, true FROM generate_series(1, 2000) i`)
-	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, authenticated) VALUES (NULL, 1, true)`)
-	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, authenticated) VALUES (NULL, NULL, true)`)
+	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, url_cache)
+		SELECT '2020-01-01_' || i, i * 1000, 7, 'https://example.org' FROM generate_series(1, 2000) i`)
+	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, last_access_ts)
+		SELECT chr(97 + i % 26) || '.example', chr(65 + i % 26) || 'xxxxxxx' || i, 'file' || i, i FROM generate_series(1, 2000) i`)
+	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts) VALUES (NULL, 1)`)
+	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id) VALUES (NULL, NULL)`)
 
 	s := Sample{DB: db, ServerName: "hs"}
 	for _, f := range []item.Flow{item.LocalMedia, item.RemoteMedia, item.Previews} {
@@ -54,9 +54,9 @@ func TestASampleFindsTheOnlyRow(t *testing.T) {
 			t.Errorf("of nothing, %s has %v, %v", f, got, err)
 		}
 	}
-	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, url_cache, authenticated)
-		VALUES ('0123456', 5, 1, NULL, true), ('2020-01-01_x', 5, 1, 'https://example.org', true)`)
-	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, authenticated) VALUES ('1.2.3.4', '0', 'file', true)`)
+	run(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, url_cache)
+		VALUES ('0123456', 5, 1, NULL), ('2020-01-01_x', 5, 1, 'https://example.org')`)
+	run(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id) VALUES ('1.2.3.4', '0', 'file')`)
 	for _, f := range []item.Flow{item.LocalMedia, item.RemoteMedia, item.Previews} {
 		if got, err := s.Of(t.Context(), f); err != nil || len(got) != 1 {
 			t.Errorf("of one, %s has %v, %v", f, got, err)

@@ -69,8 +69,8 @@ func limit() time.Time { return time.UnixMilli(1_700_000_000_000) }
 // localRow is an upload past the cut-off but for what change says; its id stands in front.
 func localRow(t *testing.T, db *pgxpool.Pool, id, change string) item.Media {
 	t.Helper()
-	sql(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, media_type, user_id, authenticated)
-		VALUES ($1, $2, 5, 'image/png', '@a:hs', true)`, id, limit().UnixMilli()-1)
+	sql(t, db, `INSERT INTO local_media_repository (media_id, created_ts, media_length, media_type, user_id)
+		VALUES ($1, $2, 5, 'image/png', '@a:hs')`, id, limit().UnixMilli()-1)
 	sql(t, db, `INSERT INTO local_media_repository_thumbnails (media_id, thumbnail_width, thumbnail_height, thumbnail_type, thumbnail_method)
 		VALUES ($1, 32, 32, 'image/png', 'crop'), ($1, 96, 96, 'image/png', 'crop')`, id)
 	sql(t, db, `INSERT INTO local_media_repository_url_cache (url, media_id, download_ts) VALUES ('https://example.org/' || $1, $1, 1)`, id)
@@ -82,8 +82,8 @@ func localRow(t *testing.T, db *pgxpool.Pool, id, change string) item.Media {
 
 func remoteRow(t *testing.T, db *pgxpool.Pool, origin, id, change string) item.Media {
 	t.Helper()
-	sql(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, last_access_ts, authenticated)
-		VALUES ($1, $2, 'file' || $2, $3, true)`, origin, id, limit().UnixMilli()-1)
+	sql(t, db, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, last_access_ts)
+		VALUES ($1, $2, 'file' || $2, $3)`, origin, id, limit().UnixMilli()-1)
 	sql(t, db, `INSERT INTO remote_media_cache_thumbnails (media_origin, media_id, thumbnail_width, thumbnail_height, thumbnail_type,
 		thumbnail_method, filesystem_id) VALUES ($1, $2, 32, 32, 'image/png', 'crop', 'file' || $2)`, origin, id)
 	if change != "" {

@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 // cutter is the one of a run with the defaults, but for the terms left out.
 func (w *world) cutter(without ...item.Reason) *Cutter {
 	return &Cutter{
-		DB: w.db, CutOff: w.cutOff, Now: w.now, GapGrace: 72 * time.Hour, SlidingSync: true, KeepPinned: !w.losePinned, without: without,
+		DB: w.db, CutOff: w.cutOff, Now: w.now, GapGrace: 72 * time.Hour, SlidingSync: !w.server.Before("1.115.0"), KeepPinned: !w.losePinned, without: without,
 		Holds: &Holds{DB: w.db, ReportsSince: w.now.Add(-14 * day)},
 	}
 }

@@ -68,17 +68,17 @@ func SplitMXC(mxc string) (server, id string, err error) {
 	return server, id, nil
 }
 
-func mediaPath(kind, mxc string) (string, error) {
+func (c *Client) mediaPath(kind, mxc string) (string, error) {
 	server, id, err := SplitMXC(mxc)
 	if err != nil {
 		return "", err
 	}
-	return "/_matrix/client/v1/media/" + kind + "/" + url.PathEscape(server) + "/" + url.PathEscape(id), nil
+	return c.server.mediaAPI() + kind + "/" + url.PathEscape(server) + "/" + url.PathEscape(id), nil
 }
 
 // Download downloads a file. An answer other than 200 is a status, not an error.
 func (c *Client) Download(ctx context.Context, mxc string) (status int, data []byte, err error) {
-	path, err := mediaPath("download", mxc)
+	path, err := c.mediaPath("download", mxc)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -87,7 +87,7 @@ func (c *Client) Download(ctx context.Context, mxc string) (status int, data []b
 
 // Thumbnail downloads a thumbnail; method is crop or scale. An answer other than 200 is a status, not an error.
 func (c *Client) Thumbnail(ctx context.Context, mxc string, width, height int, method string) (status int, data []byte, err error) {
-	path, err := mediaPath("thumbnail", mxc)
+	path, err := c.mediaPath("thumbnail", mxc)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -109,7 +109,7 @@ func (c *Client) get(ctx context.Context, path string, q url.Values) (int, []byt
 // PreviewURL makes Synapse preview a page, which must be served on 127.0.0.1, and returns the OpenGraph data.
 func (c *Client) PreviewURL(ctx context.Context, page string) (map[string]any, error) {
 	var out map[string]any
-	err := c.Do(ctx, http.MethodGet, "/_matrix/client/v1/media/preview_url", url.Values{"url": {page}}, nil, &out)
+	err := c.Do(ctx, http.MethodGet, c.server.mediaAPI()+"preview_url", url.Values{"url": {page}}, nil, &out)
 	return out, err
 }
 

@@ -144,7 +144,7 @@ func TestDatabaseRoles(t *testing.T) {
 func TestSnapshotAndReset(t *testing.T) {
 	s := start(t, sandbox.Options{})
 	ctx, alice := t.Context(), s.As("alice")
-	room, messages := newRoom(t, s, "12")
+	room, messages := newRoom(t, s, s.NewestRoomVersion())
 	data := sandbox.Picture(900, 700)
 	mxc, err := alice.Upload(ctx, "image/png", data)
 	if err != nil {

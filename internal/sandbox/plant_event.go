@@ -181,8 +181,7 @@ func (p *Plant) store(ctx context.Context, r room, n NewEvent, k known, auth []s
 		ON CONFLICT DO NOTHING`, slices.DeleteFunc(slices.Clone(n.Prev), func(prev string) bool { return slices.Contains(k.ids, prev) }), r.id)
 	batch.Queue(`UPDATE room_depth SET min_depth = LEAST(min_depth, $2) WHERE room_id = $1`, r.id, n.Depth)
 	if n.Redacts != "" {
-		batch.Queue(`INSERT INTO redactions (event_id, redacts, received_ts, recheck) VALUES ($1, $2, $3, false)`,
-			id, n.Redacts, p.now.UnixMilli())
+		p.queueRedaction(batch, id, n.Redacts)
 	}
 	if n.StateKey != nil {
 		batch.Queue(`INSERT INTO event_auth (event_id, auth_id, room_id) SELECT $1, unnest($2::text[]), $3`, id, auth, r.id)
@@ -190,6 +189,10 @@ func (p *Plant) store(ctx context.Context, r room, n NewEvent, k known, auth []s
 	}
 	if n.Place == Extremity {
 		queueExtremity(batch, r, n, id, order)
+		if !p.server.Before("1.115.0") {
+			batch.Queue(`UPDATE sliding_sync_joined_rooms SET event_stream_ordering = $2,
+				bump_stamp = CASE WHEN $3 THEN $2 ELSE bump_stamp END WHERE room_id = $1`, r.id, order, n.Type == "m.room.message")
+		}
 	}
 	if err := p.tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("event %s in %s: %w", n.Type, r.id, err)
@@ -234,8 +237,6 @@ func queueExtremity(batch *pgx.Batch, r room, n NewEvent, id string, order int64
 	batch.Queue(`INSERT INTO event_forward_extremities (event_id, room_id) VALUES ($1, $2)`, id, r.id)
 	batch.Queue(`INSERT INTO stream_ordering_to_exterm (stream_ordering, room_id, event_id)
 		SELECT $1, room_id, event_id FROM event_forward_extremities WHERE room_id = $2`, order, r.id)
-	batch.Queue(`UPDATE sliding_sync_joined_rooms SET event_stream_ordering = $2,
-		bump_stamp = CASE WHEN $3 THEN $2 ELSE bump_stamp END WHERE room_id = $1`, r.id, order, n.Type == "m.room.message")
 	if n.StateKey != nil {
 		batch.Queue(`WITH new AS (
 				INSERT INTO current_state_events (event_id, room_id, type, state_key, event_stream_ordering)

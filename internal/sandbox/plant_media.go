@@ -2,8 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -88,12 +86,13 @@ func (p *Plant) RemoteMedia(ctx context.Context, m Media) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(m.Data)
 	err = p.Exec(ctx, `INSERT INTO remote_media_cache (media_origin, media_id, media_type, created_ts, upload_name, media_length,
-			filesystem_id, last_access_ts, quarantined_by, authenticated, sha256)
-		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, NULLIF($9, ''), true, $10)`,
-		m.Origin, m.ID, m.ContentType, ms(m.Created), m.Name, len(m.Data), filesystemID, ms(m.LastAccess), m.QuarantinedBy,
-		hex.EncodeToString(sum[:]))
+			filesystem_id, last_access_ts, quarantined_by)
+		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, NULLIF($9, ''))`,
+		m.Origin, m.ID, m.ContentType, ms(m.Created), m.Name, len(m.Data), filesystemID, ms(m.LastAccess), m.QuarantinedBy)
+	if err == nil {
+		err = p.fillNewColumns(ctx, "remote_media_cache", m.ID, m.Data)
+	}
 	for _, t := range p.thumbnails[:m.Thumbnails] {
 		if err != nil {
 			break
@@ -125,7 +124,6 @@ func (p *Plant) LocalMedia(ctx context.Context, n int, m Media, step time.Durati
 		if distinct {
 			one.Data = append(slices.Clip(m.Data), one.ID...)
 		}
-		sum := sha256.Sum256(one.Data)
 		one.Created = m.Created.Add(time.Duration(i) * step)
 		if !m.Never {
 			one.LastAccess = m.LastAccess.Add(time.Duration(i) * step)
@@ -139,8 +137,9 @@ func (p *Plant) LocalMedia(ctx context.Context, n int, m Media, step time.Durati
 		mxcs[i] = "mxc://" + p.server.state.ServerName + "/" + one.ID
 		rows[i] = []any{
 			one.ID, one.ContentType, len(one.Data), ms(one.Created), nullable(one.Name), one.User, ms(one.LastAccess),
-			nullable(one.QuarantinedBy), one.Protected, true, hex.EncodeToString(sum[:]),
+			nullable(one.QuarantinedBy), one.Protected,
 		}
+		rows[i] = append(rows[i], p.server.newValues(one.Data)...)
 		for _, t := range p.thumbnails[:m.Thumbnails] {
 			thumbs = append(thumbs, []any{one.ID, t.width, t.height, "image/png", t.method, len(t.data)})
 		}
@@ -148,10 +147,10 @@ func (p *Plant) LocalMedia(ctx context.Context, n int, m Media, step time.Durati
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if err := p.copyRows(ctx, "local_media_repository", []string{
+	if err := p.copyRows(ctx, "local_media_repository", append([]string{
 		"media_id", "media_type", "media_length", "created_ts", "upload_name", "user_id", "last_access_ts",
-		"quarantined_by", "safe_from_quarantine", "authenticated", "sha256",
-	}, rows); err != nil {
+		"quarantined_by", "safe_from_quarantine",
+	}, p.server.newColumns()...), rows); err != nil {
 		return nil, err
 	}
 	return mxcs, p.copyRows(ctx, "local_media_repository_thumbnails", []string{
@@ -210,10 +209,11 @@ func (p *Plant) cachedURL(ctx context.Context, m Media, url string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(m.Data)
-	err = p.Exec(ctx, `INSERT INTO local_media_repository (media_id, media_type, media_length, created_ts, user_id, url_cache,
-			authenticated, sha256) VALUES ($1, $2, $3, $4, $5, $6, true, $7)`,
-		m.ID, m.ContentType, len(m.Data), ms(m.Created), m.User, url, hex.EncodeToString(sum[:]))
+	err = p.Exec(ctx, `INSERT INTO local_media_repository (media_id, media_type, media_length, created_ts, user_id, url_cache)
+		VALUES ($1, $2, $3, $4, $5, $6)`, m.ID, m.ContentType, len(m.Data), ms(m.Created), m.User, url)
+	if err == nil {
+		err = p.fillNewColumns(ctx, "local_media_repository", m.ID, m.Data)
+	}
 	for _, t := range p.thumbnails[:m.Thumbnails] {
 		if err != nil {
 			break
@@ -231,8 +231,8 @@ func (p *Plant) RawLocalRow(ctx context.Context, mediaID string, m Media) error 
 	if err := p.complete(&m); err != nil {
 		return err
 	}
-	return p.Exec(ctx, `INSERT INTO local_media_repository (media_id, media_type, media_length, created_ts, user_id, last_access_ts,
-		authenticated) VALUES ($1, $2, $3, $4, $5, $6, true)`, mediaID, m.ContentType, len(m.Data), ms(m.Created), m.User, ms(m.LastAccess))
+	return p.Exec(ctx, `INSERT INTO local_media_repository (media_id, media_type, media_length, created_ts, user_id, last_access_ts)
+		VALUES ($1, $2, $3, $4, $5, $6)`, mediaID, m.ContentType, len(m.Data), ms(m.Created), m.User, ms(m.LastAccess))
 }
 
 // AgeMedia sets when media, local or remote, was created and last read; a zero lastAccess becomes NULL. Files keep their

@@ -103,7 +103,7 @@ func plant(t *testing.T, s *sandbox.Server, f func(ctx context.Context, p *sandb
 
 func TestPlantedShapesAreServed(t *testing.T) {
 	s := sandbox.Shared(t)
-	for _, version := range []string{"10", "11", "12"} {
+	for _, version := range sandbox.Shared(t).RoomVersions() {
 		t.Run("version "+version, func(t *testing.T) { plantShapes(t, s, version) })
 	}
 }
@@ -172,9 +172,11 @@ func plantShapes(t *testing.T, s *sandbox.Server, version string) {
 	if got := column[string](t, s, `SELECT event_id FROM event_backward_extremities WHERE room_id = $1`, shapes["gap"].room); !slices.Equal(got, []string{missing}) {
 		t.Errorf("backward extremities %v, want %s", got, missing)
 	}
-	if got := column[string](t, s, `SELECT e.event_id FROM sliding_sync_joined_rooms s JOIN events e ON e.stream_ordering = s.event_stream_ordering
-		WHERE s.room_id = $1`, shapes["late"].room); !slices.Equal(got, []string{shapes["late"].planted}) {
-		t.Errorf("sliding sync names %v, want %s", got, shapes["late"].planted)
+	if !s.Before("1.115.0") {
+		if got := column[string](t, s, `SELECT e.event_id FROM sliding_sync_joined_rooms s JOIN events e ON e.stream_ordering = s.event_stream_ordering
+			WHERE s.room_id = $1`, shapes["late"].room); !slices.Equal(got, []string{shapes["late"].planted}) {
+			t.Errorf("sliding sync names %v, want %s", got, shapes["late"].planted)
+		}
 	}
 	if got := column[bool](t, s, `SELECT stream_ordering < 0 FROM events WHERE event_id = $1`, shapes["backfilled"].planted); !slices.Equal(got, []bool{true}) {
 		t.Errorf("backfilled: %v", got)
@@ -207,8 +209,8 @@ func plantShapes(t *testing.T, s *sandbox.Server, version string) {
 
 func TestPlantAges(t *testing.T) {
 	s := sandbox.Shared(t)
-	room, messages := newRoom(t, s, "12")
-	young, _ := newRoom(t, s, "12")
+	room, messages := newRoom(t, s, s.NewestRoomVersion())
+	young, _ := newRoom(t, s, s.NewestRoomVersion())
 	y2019 := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
 	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error {
 		if err := p.AgeRoom(ctx, room, 90*day); err != nil {
@@ -251,7 +253,7 @@ func TestPlantAges(t *testing.T) {
 // Which events Synapse's search meets depends on how many there are, so here all of them lack the receipt.
 func TestSynapseStartsWithEventsThatLackTheirReceipt(t *testing.T) {
 	s := sandbox.Shared(t)
-	room, messages := newRoom(t, s, "12")
+	room, messages := newRoom(t, s, s.NewestRoomVersion())
 	var before int64
 	if err := s.WhileDown(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, `CREATE TABLE kept_receipts AS SELECT event_id, received_ts FROM events WHERE received_ts IS NOT NULL`)

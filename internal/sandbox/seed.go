@@ -53,7 +53,7 @@ func (s *Server) seedMarker() string { return filepath.Join(s.dir, "seeded") }
 // reactions and redactions; 640 local media with thumbnails, current and replaced avatars among them; URL previews,
 // cached remote media. Most is then made older than 30 days. It takes about half a minute.
 func (s *Server) Seed(ctx context.Context) error {
-	d := &seeding{server: s, rooms: seedRooms()}
+	d := &seeding{server: s, rooms: seedRooms(s.RoomVersions())}
 	for i := range 24 {
 		d.users = append(d.users, fmt.Sprintf("user%02d", i+1))
 	}
@@ -95,14 +95,14 @@ func (d *seeding) settled(ctx context.Context) error {
 	})
 }
 
-func seedRooms() []*seedRoom {
+func seedRooms(versions []string) []*seedRoom {
 	var rooms []*seedRoom
 	add := func(n int, r seedRoom) {
 		for i := range n {
 			one := r
 			one.name = fmt.Sprintf("%s %d", r.name, i+1)
 			k := len(rooms)
-			one.version = []string{"10", "11", "12"}[k%3]
+			one.version = versions[k%len(versions)]
 			one.owner = fmt.Sprintf("user%02d", k%24+1)
 			one.members = []string{fmt.Sprintf("user%02d", (k+1)%24+1), fmt.Sprintf("user%02d", (k+5)%24+1)}
 			if r.age > 0 {

@@ -49,7 +49,7 @@ func publicCache(t *testing.T, owner int) string {
 // As root this runs a whole sandbox as another uid; otherwise the shared one has shown the same already.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		room, messages := newRoom(t, sandbox.Shared(t), "12")
+		room, messages := newRoom(t, sandbox.Shared(t), sandbox.Shared(t).NewestRoomVersion())
 		serves(t, sandbox.Shared(t), room, messages, nil)
 		return
 	}

@@ -169,3 +169,26 @@ func before(a, b string) bool {
 	}
 	return slices.Compare(numbers(a), numbers(b)) < 0
 }
+
+// RoomVersions are the three newest room versions that the sandbox's Synapse makes rooms of, the oldest first. Version 12,
+// whose rooms' ids name no server, came with Synapse 1.136.
+func (s *Server) RoomVersions() []string {
+	if s.Before("1.136.0") {
+		return []string{"9", "10", "11"}
+	}
+	return []string{"10", "11", "12"}
+}
+
+// NewestRoomVersion is the last of RoomVersions.
+func (s *Server) NewestRoomVersion() string { return s.RoomVersions()[2] }
+
+// authenticatedMedia says whether media has endpoints that want a token, and columns to match (1.112).
+func (s *Server) authenticatedMedia() bool { return !s.Before("1.112.0") }
+
+// mediaAPI is where media is downloaded.
+func (s *Server) mediaAPI() string {
+	if s.authenticatedMedia() {
+		return "/_matrix/client/v1/media/"
+	}
+	return "/_matrix/media/v3/"
+}
