@@ -178,6 +178,10 @@ func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
 		if len(f.unsure) > 0 {
 			return true, 0
 		}
+		var ours *item.RunError // such as a journal on a full disk, whose error looks like one of the network
+		if errors.As(err, &ours) {
+			return false, 0
+		}
 		return postgres.Again(err)
 	})
 	if f.failure != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -194,6 +195,10 @@ func IsConnection(err error) bool {
 			return true
 		}
 		return strings.HasPrefix(refused.Code, "08")
+	}
+	var file *fs.PathError // the errno in it would pass for a net.Error
+	if errors.As(err, &file) {
+		return false
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error

@@ -25,7 +25,6 @@ type diskFault struct {
 // order again the next run deletes what this one had to leave.
 func TestTheDiskFailsWhileMediaGoes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
 	for _, f := range []diskFault{
 		{"rights are taken away", rightsGone, 13, false},
 		{"the store is read-only", readOnly, 13, false},
@@ -35,7 +34,10 @@ func TestTheDiskFailsWhileMediaGoes(t *testing.T) {
 		{"directories lie in the place of files", directoryInTheWay, 3, true},
 		{"files lie in the place of directories", fileInTheWay, 3, true},
 	} {
-		t.Run(f.name, func(t *testing.T) { w.suffersDisk(t, f) })
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			lend(t).suffersDisk(t, f)
+		})
 	}
 }
 
@@ -66,6 +68,9 @@ func (w *world) suffersDisk(t *testing.T, f diskFault) {
 	}
 	if r.Code != f.code || f.code != 0 && len(sum.Errors)+len(sum.Failures) == 0 || !f.rows && media.Rows > 1 {
 		t.Errorf("exit code %d, want %d: %+v %+v %+v\n%s", r.Code, f.code, media, sum.Errors, sum.Failures, r.Log)
+	}
+	if media.Retries > 0 {
+		t.Errorf("what needs a person was tried %d times more", media.Retries)
 	}
 	w.tellsWhatStays(t, sum)
 	w.finishes(t)

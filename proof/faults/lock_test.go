@@ -44,7 +44,6 @@ func (w *world) unlock(t *testing.T) {
 // due to be looked at again.
 func TestALockThatIsLostUnheard(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
 	for name, test := range map[string]struct {
 		args []string
 		at   moment
@@ -64,6 +63,8 @@ func TestALockThatIsLostUnheard(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := lend(t)
 			w.back(t)
 			var lock atomic.Pointer[tapped]
 			port := newTap(t, w.s, 5*time.Millisecond, func(c *tapped, sent []byte) {
@@ -98,7 +99,7 @@ func TestALockThatIsLostUnheard(t *testing.T) {
 // TestTwoRunsShareTheWork: one loses its lock, the other takes it and does the rest.
 func TestTwoRunsShareTheWork(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := lend(t)
 	w.back(t)
 	p := program.Start(t, w.where(), slowly()...)
 	w.wait(t, inMedia, p)

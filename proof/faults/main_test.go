@@ -10,7 +10,7 @@ import (
 )
 
 // sideBySide is how many tests run at once. Most of the time they wait: for a server that does not answer, for a lock.
-const sideBySide = "6"
+const sideBySide = "5"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -18,5 +18,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(program.TestMain(m))
+	code := program.TestMain(m)
+	if err := stopAll(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }

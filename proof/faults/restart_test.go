@@ -71,11 +71,24 @@ func (w *world) once(t *testing.T) {
 // one that has not says so, and the next one finds the purge under way and waits for it.
 func TestSynapseIsRestartedInTheMiddleOfAPurge(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	for name, sig := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGTERM} {
-		for patience, back := range map[string]bool{"in time": true, "later": false} {
-			t.Run(name+", and back "+patience, func(t *testing.T) { w.synapseEnds(t, sig, back) })
+	for _, test := range []struct {
+		name   string
+		sig    syscall.Signal
+		inTime bool
+		long   bool
+	}{
+		{"killed, and back in time", syscall.SIGKILL, true, false},
+		{"stopped, and back later", syscall.SIGTERM, false, false},
+		{"killed, and back later", syscall.SIGKILL, false, true},
+		{"stopped, and back in time", syscall.SIGTERM, true, true},
+	} {
+		if test.long && !long() {
+			continue
 		}
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			lend(t).synapseEnds(t, test.sig, test.inTime)
+		})
 	}
 }
 
@@ -123,11 +136,24 @@ func (w *world) synapseEnds(t *testing.T, sig syscall.Signal, inTime bool) {
 // TestPostgreSQLIsRestarted costs the run its lock: another one could begin, so nothing new is deleted.
 func TestPostgreSQLIsRestarted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	for name, sig := range map[string]syscall.Signal{"fast": syscall.SIGINT, "immediately": syscall.SIGQUIT} {
-		for while, table := range map[string]string{"in history": "event_edges", "while media goes": "local_media_repository_thumbnails"} {
-			t.Run(name+" "+while, func(t *testing.T) { w.postgresEnds(t, sig, table) })
+	for _, test := range []struct {
+		name  string
+		sig   syscall.Signal
+		table string // that the run is writing to then
+		long  bool
+	}{
+		{"in history, like a crash", syscall.SIGQUIT, "event_edges", false},
+		{"while media goes", syscall.SIGINT, "local_media_repository_thumbnails", false},
+		{"in history", syscall.SIGINT, "event_edges", true},
+		{"while media goes, like a crash", syscall.SIGQUIT, "local_media_repository_thumbnails", true},
+	} {
+		if test.long && !long() {
+			continue
 		}
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			lend(t).postgresEnds(t, test.sig, test.table)
+		})
 	}
 }
 

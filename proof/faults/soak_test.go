@@ -36,7 +36,7 @@ func TestRandomFaults(t *testing.T) {
 	}
 	t.Logf("SYNUPKEEP_TEST_SEED=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	w := newWorld(t)
+	w := lend(t)
 	round := 0
 	for ; !t.Failed() && (round < rounds || time.Now().Before(end)); round++ {
 		w.back(t)

@@ -9,10 +9,10 @@ import (
 func toSynapse() []fault {
 	return []fault{
 		{name: "few bytes, late, one by one, on connections that close late", codes: []int{0}, inflict: slow(api, 30)},
-		{name: "connections are reset for a second", at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
+		{name: "connections are reset for a second", long: true, at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.toxic(t, "reset_peer", "downstream", `"timeout":0`)
 		}},
-		{name: "requests are cut in the middle for a second", at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
+		{name: "requests are cut in the middle for a second", long: true, at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.toxic(t, "limit_data", "upstream", `"bytes":500`)
 		}},
 		{name: "answers are cut in the middle for a second", at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
@@ -21,16 +21,16 @@ func toSynapse() []fault {
 		{name: "nothing answers for two seconds", at: inHistory, lasts: 2 * time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.toxic(t, "timeout", "downstream", `"timeout":0`)
 		}},
-		{name: "nothing arrives for two seconds", at: inHistory, lasts: 2 * time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
+		{name: "nothing arrives for two seconds", long: true, at: inHistory, lasts: 2 * time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.toxic(t, "timeout", "upstream", `"timeout":0`)
 		}},
-		{name: "away for a second", at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
+		{name: "away for a second", long: true, at: inHistory, lasts: time.Second, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.down(t)
 		}},
 		{name: "away for good", at: inHistory, codes: []int{1}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.down(t)
 		}},
-		{name: "away for good while media goes", at: inMedia, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
+		{name: "away for good while media goes", long: true, at: inMedia, codes: []int{0}, inflict: func(t *testing.T, x *through) func() {
 			return x.api.down(t) // it is not asked any more
 		}},
 	}
@@ -52,5 +52,5 @@ func slow(to func(*through) *side, rate int) func(t *testing.T, x *through) func
 
 func TestFaultsBetweenTheRunAndSynapse(t *testing.T) {
 	t.Parallel()
-	newWorld(t).table(t, toSynapse())
+	tested(t, toSynapse())
 }

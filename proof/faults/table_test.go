@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -36,6 +37,11 @@ func (w *world) wait(t *testing.T, m moment, p *program.Process) {
 		}
 		media = first
 		for rooms < m.rooms || first-media < m.media {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(3 * time.Millisecond):
+			}
 			if err := db.QueryRow(ctx, count).Scan(&rooms, &media); err != nil {
 				return err
 			}
@@ -56,6 +62,8 @@ type fault struct {
 	lasts   time.Duration
 	// codes are the exit codes that are right.
 	codes []int
+	// long leaves it to the long runs: another one is much like it.
+	long bool
 }
 
 var (
@@ -99,9 +107,19 @@ func (w *world) suffers(t *testing.T, f fault) {
 	w.finishes(t)
 }
 
-func (w *world) table(t *testing.T, faults []fault) {
+// tested runs the faults side by side, each on a world of its own. Those that are only for long runs are left out else.
+func tested(t *testing.T, faults []fault) {
 	t.Helper()
 	for _, f := range faults {
-		t.Run(f.name, func(t *testing.T) { w.suffers(t, f) })
+		if f.long && !long() {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			lend(t).suffers(t, f)
+		})
 	}
 }
+
+// long says whether there is time for everything.
+func long() bool { return os.Getenv("SYNUPKEEP_TEST_FOR") != "" }

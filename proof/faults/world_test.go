@@ -3,11 +3,13 @@ package faults_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 type world struct {
 	s                 *sandbox.Server
 	before, reference stock.Server
-	stateDir          string
+	dir, stateDir     string
 }
 
 // hasty makes three clocks of Synapse run faster, all of which it has for the case that it was killed: that of its
@@ -41,23 +43,57 @@ lock._RENEWAL_INTERVAL = Duration(milliseconds=500)
 lock._LOCK_TIMEOUT = Duration(seconds=3)
 `
 
-// newWorld plants a world on a sandbox of its own, so that tests that mostly wait can wait side by side.
+// pool has the worlds that nobody uses just now. There are never more than tests that run side by side.
+var pool struct {
+	sync.Mutex
+	free, all []*world
+}
+
+// lend gives the test a world of its own until it ends. It is put back with [world.back].
+func lend(t *testing.T) *world {
+	t.Helper()
+	pool.Lock()
+	var w *world
+	if n := len(pool.free) - 1; n >= 0 {
+		w, pool.free = pool.free[n], pool.free[:n]
+	}
+	pool.Unlock()
+	if w == nil {
+		w = newWorld(t)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			return // who knows what is left of it
+		}
+		pool.Lock()
+		defer pool.Unlock()
+		pool.free = append(pool.free, w)
+	})
+	return w
+}
+
+// stopAll stops the servers of all worlds.
+func stopAll() (err error) {
+	for _, w := range pool.all {
+		err = errors.Join(err, w.s.Stop(), os.RemoveAll(w.dir))
+	}
+	return err
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "sitecustomize.py"), []byte(hasty), 0o600))
-	s, err := sandbox.Start(t.Context(), sandbox.Options{Env: []string{"PYTHONPATH=" + dir}})
+	dir, err := os.MkdirTemp("", "synupkeep-world-") //nolint:usetesting // it outlives the test
 	must(t, err)
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	w := &world{s: s}
+	must(t, os.WriteFile(filepath.Join(dir, "sitecustomize.py"), []byte(hasty), 0o600))
+	s, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{Env: []string{"PYTHONPATH=" + dir}})
+	must(t, err)
+	w := &world{s: s, dir: dir, stateDir: t.TempDir()}
+	pool.Lock()
+	pool.all = append(pool.all, w)
+	pool.Unlock()
 	w.plant(t)
 	w.before = stock.OfServer(t, s)
 	must(t, s.Snapshot(t.Context(), "world"))
-	w.stateDir = t.TempDir()
 	w.undisturbed(t)
 	w.reference = stock.OfServer(t, s)
 	w.worthIt(t)
