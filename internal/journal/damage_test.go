@@ -102,3 +102,22 @@ func FuzzAnyFileIsRead(f *testing.F) {
 		closed(t, j)
 	})
 }
+
+// FuzzDamage damages a journal anywhere: whatever is read from it has been written, row for row.
+func FuzzDamage(f *testing.F) {
+	f.Add(uint(3), uint(0), []byte{})
+	f.Add(uint(0), uint(1), []byte("x"))
+	f.Add(uint(12), uint(30), []byte("\n"))
+	f.Add(uint(20), uint(1000), []byte(`0badc0de {"batch":2,"flow":"previews","rows":[{"o":"a","i":"b","f":"c"}]}`+"\n"))
+	f.Fuzz(func(t *testing.T, at, gone uint, instead []byte) {
+		content, _ := written(t, 3)
+		from := min(int(at%uint(len(content)+1)), len(content))
+		to := min(from+int(gone%4096), len(content))
+		found, _ := readAgain(t, t.TempDir(), slices.Concat(content[:from], instead, content[to:]))
+		for batch, files := range found {
+			if diff := cmp.Diff(all(3)[batch], files); diff != "" {
+				t.Errorf("batch %d (- was written, + is read):\n%s", batch, diff)
+			}
+		}
+	})
+}
