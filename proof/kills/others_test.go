@@ -88,7 +88,7 @@ func (w *world) purgeOf(t *testing.T, room string) string {
 // allSides kills Synapse or PostgreSQL and, while it is down, the run.
 func allSides(t *testing.T, w *world) {
 	random := seeded(t)
-	for round := 0; round == 0 || !enough(t); round++ {
+	for round := 0; round == 0 || !enough(t, 1); round++ {
 		w.begin(t)
 		all := moments()
 		for kill := range 4 {

@@ -104,8 +104,33 @@ func newWorld(t *testing.T) *world {
 	if purges := w.purges.Load(); purges < 12 {
 		t.Errorf("only %d rooms were purged: the world shows little", purges)
 	}
+	w.whole(t, then)
 	t.Logf("a world of %v; an undisturbed run of %v leaves %v", then, w.took.Round(time.Millisecond), w.reference)
 	return w
+}
+
+// whole fails unless the undisturbed run, too, took files with their rows and nothing else: it found a journal of rows that are
+// there.
+func (w *world) whole(t *testing.T, then stock.Server) {
+	t.Helper()
+	var gone []string
+	for key, r := range then.Media.Rows {
+		if _, there := w.reference.Media.Rows[key]; there || r.Text("media_id") == "" {
+			continue
+		}
+		switch origin := r.Text("media_origin"); {
+		case r.Table == "remote_media_cache":
+			gone = append(gone, "mxc://"+origin+"/"+r.Text("media_id"))
+		case r.Table == "local_media_repository":
+			gone = append(gone, "mxc://"+w.s.ServerName()+"/"+r.Text("media_id"))
+		}
+	}
+	for _, mxc := range w.stays {
+		if slices.Contains(gone, mxc) {
+			t.Errorf("%s is gone", mxc)
+		}
+	}
+	stock.Exactly(t, w.s, then.Media.Without(t, gone...))
 }
 
 // run starts a run with small batches, so that there is much between its begin and its end.
