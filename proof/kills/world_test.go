@@ -118,10 +118,10 @@ func (w *world) whole(t *testing.T, then stock.Server) {
 		if _, there := w.reference.Media.Rows[key]; there || r.Text("media_id") == "" {
 			continue
 		}
-		switch origin := r.Text("media_origin"); {
-		case r.Table == "remote_media_cache":
-			gone = append(gone, "mxc://"+origin+"/"+r.Text("media_id"))
-		case r.Table == "local_media_repository":
+		switch r.Table {
+		case "remote_media_cache":
+			gone = append(gone, "mxc://"+r.Text("media_origin")+"/"+r.Text("media_id"))
+		case "local_media_repository":
 			gone = append(gone, "mxc://"+w.s.ServerName()+"/"+r.Text("media_id"))
 		}
 	}
