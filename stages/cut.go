@@ -52,6 +52,10 @@ const overdue = 7 * 24 * time.Hour
 const age = `CASE WHEN e.stream_ordering < 0 THEN LEAST(e.origin_server_ts, e.received_ts)
 	ELSE COALESCE(e.received_ts, e.origin_server_ts) END`
 
+// waiting is age for the question how long a purge has been put off. What was fetched again from another server can go since
+// then, however old it is: or a client who scrolls up would have its room purged at once, gaps and all.
+const waiting = `GREATEST(` + age + `, e.received_ts - ($5::bigint - $2::bigint))`
+
 // term is one limit of the cut: a query for a depth, NULL when it does not bind.
 type term struct {
 	reason item.Reason
@@ -126,7 +130,7 @@ func (c *Cutter) query() string {
 	), edge AS MATERIALIZED (
 		SELECT cut.reason, COALESCE(named.t, cut.t) AS t, named.event_id FROM cut LEFT JOIN named ON TRUE
 	), goes AS MATERIALIZED (
-		SELECT count(*) AS messages, min(` + age + `) AS oldest
+		SELECT count(*) AS messages, min(` + waiting + `) AS oldest
 		FROM events e LEFT JOIN state_events s ON s.event_id = e.event_id
 		WHERE e.room_id = $1 AND NOT e.outlier AND s.event_id IS NULL
 		  AND e.topological_ordering < (SELECT t FROM edge)

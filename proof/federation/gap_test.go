@@ -14,13 +14,14 @@ import (
 // all the same, to show why the first one waits.
 func TestAGapIsFilledBeforeItsRoomIsPurged(t *testing.T) {
 	w := federate(t)
-	rooms, missing, young := w.gaps(2)
-	waits, forgets := rooms[0], rooms[1]
+	rooms, missing, young := w.gaps()
+	waits, forgets, scrolled := rooms[0], rooms[1], rooms[2]
 
-	// Its old messages are 33 days old: not so much overdue that it could not wait.
-	r := w.run(w.there, []string{waits})
-	if r.purges != 0 || r.Kept[item.Gap] != 1 {
-		t.Errorf("a room with a gap: %d purges: %+v", r.purges, r)
+	// The old messages are 33 days old: not so much overdue that they could not wait. Those of the last room are older, but were
+	// fetched again today, by somebody who scrolled.
+	r := w.run(w.there, []string{waits, scrolled})
+	if r.purges != 0 || r.Kept[item.Gap] != 2 {
+		t.Errorf("two rooms with a gap: %d purges: %+v", r.purges, r)
 	}
 	w.scroll(w.bob, waits, func() bool { return len(lost(t, w.there, missing[0])) == 0 })
 	if n := w.openGaps(w.there, waits); n != 0 {
@@ -46,16 +47,17 @@ func TestAGapIsFilledBeforeItsRoomIsPurged(t *testing.T) {
 	}
 }
 
-// gaps makes rooms of which the other server has old messages, two young ones, and the last of 30 that were said while it was cut
-// off.
-func (w world) gaps(n int) (rooms []string, missing, young [][]string) {
+// gaps makes three rooms of which the other server has old messages, two young ones, and the last of 30 that were said while it
+// was cut off. In the third one the old messages had been purged, and came back.
+func (w world) gaps() (rooms []string, missing, young [][]string) {
 	w.t.Helper()
+	const n = 3
 	said, before := make([][]string, n), make([][]string, n)
-	for range n {
+	var old []string
+	for i := range n {
 		rooms = append(rooms, w.room(sandbox.RoomOptions{}, w.bob))
-	}
-	for _, room := range rooms {
-		w.await(w.says(w.alice, room, 8, 33*day))
+		old = w.says(w.alice, rooms[i], 8, []time.Duration{33 * day, 33 * day, 100 * day}[i])
+		w.await(old)
 	}
 	w.grew(w.there, 33*day, rooms...)
 	for i, room := range rooms {
@@ -63,6 +65,10 @@ func (w world) gaps(n int) (rooms []string, missing, young [][]string) {
 		before[i] = w.says(w.alice, room, 2, 0)
 	}
 	w.await(before...)
+	w.run(w.there, rooms[2:])
+	w.gone(w.there, old)
+	w.scroll(w.bob, rooms[2], func() bool { return len(lost(w.t, w.there, old)) == 0 })
+
 	w.Cut()
 	for i, room := range rooms {
 		said[i] = w.says(w.alice, room, 30, 0)

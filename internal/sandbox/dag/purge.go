@@ -140,7 +140,11 @@ func (r Room) Judge(rules Rules) Want {
 			want.Pinned++
 		}
 		if came := e.Came(); came != nil {
-			oldest = min(oldest, *came)
+			since := *came
+			if e.Received != nil { // what was fetched again can go since then, however old it is
+				since = max(since, *e.Received-(rules.Now.UnixMilli()-rules.CutOff.UnixMilli()))
+			}
+			oldest = min(oldest, since)
 		}
 	}
 	overdue := oldest < rules.CutOff.Add(-7*Day).UnixMilli()
