@@ -43,7 +43,7 @@ func (r References) pinsAfter(ctx context.Context, after string) (pins []string,
 		WITH page AS (SELECT room_id FROM rooms WHERE room_id > $1 ORDER BY room_id LIMIT $2)
 		SELECT page.room_id, COALESCE(p.json, '') FROM page LEFT JOIN LATERAL (
 			SELECT j.json FROM current_state_events c JOIN event_json j ON j.event_id = c.event_id
-			WHERE c.room_id = page.room_id AND c.type = 'm.room.pinned_events' OFFSET 0
+			WHERE c.room_id = page.room_id AND c.type = 'm.room.pinned_events' AND c.state_key = '' OFFSET 0
 		) p ON true ORDER BY page.room_id`, after, pinnedRooms)
 	if err != nil {
 		return nil, "", err
