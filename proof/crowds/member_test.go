@@ -188,9 +188,9 @@ func (m *member) setAvatar(ctx context.Context, mxc string) error {
 	return m.known(ctx, mxc)
 }
 
-// known waits, for a while, until the new avatar is known in the rooms. Whoever changes it while Synapse begins to make the
-// one before known gets a 500, with or without a run: "Expected at most one task to cancel" (handlers/profile.py:925, 1.163.2),
-// because a task that is cancelled while it is launched goes on.
+// known waits, for a while, until the new avatar is known in the rooms. Without this some changes were answered with 500. That is
+// taken to be Synapse's own "Expected at most one task to cancel" (handlers/profile.py:925, 1.163.2), read in its source: a
+// task that is cancelled while it is launched may go on. It was not compared with a crowd without a run.
 func (m *member) known(ctx context.Context, mxc string) error {
 	for range 200 {
 		content, err := m.as.State(ctx, m.in[0], "m.room.member", m.as.UserID())
