@@ -8,10 +8,10 @@ LINT := bin/golangci-lint
 # The race detector needs a C compiler. Without one the tests run all the same, and say so.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long
+.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the program, static, as bin/synupkeep
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/synupkeep .
@@ -35,6 +35,9 @@ LONG ?= 22m
 test-long: ## faults, kills and crowds at random, each for LONG, and every fuzz target: about an hour
 	SYNUPKEEP_TEST_FOR=$(LONG) $(GO) test $(RACE) -count=1 -shuffle=on -p 2 -timeout 4h ./proof/...
 	./scripts/fuzz 20s
+
+test-versions: ## the tests that use a server on older releases of Synapse and PostgreSQL, an hour or more
+	$(GO) run ./internal/sandbox/cmd/versions $(VERSIONSFLAGS)
 
 fuzz: ## every fuzz target, FUZZTIME=30s each
 	@./scripts/fuzz $(or $(FUZZTIME),30s)

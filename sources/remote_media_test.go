@@ -18,7 +18,7 @@ func TestRemoteMediaByBlocksAndByKeyAreTheSame(t *testing.T) {
 	run(t, db, `INSERT INTO destinations (destination, failure_ts) VALUES ('down', $1), ('just', $2), ('up', NULL)`,
 		downSince.UnixMilli()-1, downSince.UnixMilli())
 
-	rows := [][]any{{nil, "x", "f", nil, nil, limit - 5, nil, "", true}, {"up", nil, "f", nil, nil, limit - 5, nil, "", true}}
+	rows := [][]any{{nil, "x", "f", nil, nil, limit - 5, nil, ""}, {"up", nil, "f", nil, nil, limit - 5, nil, ""}}
 	var want []item.Media
 	for i := range 5000 {
 		origin, id := oneOf(r, "up", "down", "just", "unknown", "Up", "[::1]:8448", "é"), fmt.Sprintf("%s%05d", oneOf(r, "a", "A", "z", "Z"), i)

@@ -37,15 +37,20 @@ func TestMain(m *testing.M) int {
 // skips: a release that does not exist fails the test there.
 func Needs(t testing.TB, release, why string) {
 	t.Helper()
-	v, err := Options{}.choose()
-	switch {
-	case err != nil:
+	if lacks, err := lacking(release); err != nil {
 		t.Fatal(err)
-	case before(newest(), release):
-		t.Fatalf("no Synapse has %s: the newest here is %s", release, newest())
-	case before(v.synapse, release):
+	} else if lacks {
 		t.Skipf("needs Synapse %s: %s", release, why)
 	}
+}
+
+// lacking says whether the chosen Synapse is older than a release, which must not be newer than all.
+func lacking(release string) (bool, error) {
+	v, err := Options{}.choose()
+	if err == nil && before(newest(), release) {
+		err = fmt.Errorf("nothing here has what came with Synapse %s: the newest is %s", release, newest())
+	}
+	return err == nil && before(v.synapse, release), err
 }
 
 // Shared returns the one server of the package's tests and starts it on first use. The test fails when it cannot start.

@@ -166,3 +166,21 @@ func TestReleasesAreOrderedByTheirNumbers(t *testing.T) {
 		}
 	}
 }
+
+func TestTestsAreSkippedOnOldReleasesOnly(t *testing.T) {
+	for _, chosen := range Releases() {
+		t.Setenv(synapseVariable, chosen)
+		for _, release := range Releases() {
+			if lacks, err := lacking(release); err != nil || lacks != before(chosen, release) {
+				t.Errorf("on %s a test that needs %s is skipped: %t, %v", chosen, release, lacks, err)
+			}
+		}
+		if _, err := lacking("1.999.0"); err == nil {
+			t.Errorf("on %s a test that runs nowhere is accepted", chosen)
+		}
+	}
+	t.Setenv(synapseVariable, "")
+	if lacks, err := lacking(newest()); err != nil || lacks {
+		t.Errorf("by default a test is skipped: %t, %v", lacks, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,6 +33,17 @@ func main() {
 
 func app() *cli.App {
 	dir := &cli.StringFlag{Name: "dir", Aliases: []string{"d"}, Usage: "`DIRECTORY` of the sandbox", Required: true}
+	versions := []cli.Flag{
+		&cli.StringFlag{
+			Name: "synapse", Usage: "`RELEASE` of Synapse: " + strings.Join(sandbox.Releases(), ", ") + " (default: the newest)",
+			EnvVars: []string{"SYNUPKEEP_SANDBOX_SYNAPSE"},
+		},
+		&cli.StringFlag{
+			Name: "postgres", Usage: "`MAJOR` of PostgreSQL: " + strings.Join(sandbox.PostgresMajors(), ", ") +
+				", or the directory of its programs; always the same for the same sandbox (default: the newest)",
+			EnvVars: []string{"SYNUPKEEP_SANDBOX_POSTGRES"},
+		},
+	}
 	return &cli.App{
 		Name:            "sandbox",
 		Usage:           "a real PostgreSQL and a real Synapse to try synupkeep on",
@@ -40,21 +52,23 @@ func app() *cli.App {
 			{
 				Name:  "up",
 				Usage: "start the sandbox, fill it the first time, write sandbox.env and token; stop it on SIGINT or SIGTERM",
-				Flags: []cli.Flag{
+				Flags: append([]cli.Flag{
 					dir,
 					&cli.BoolFlag{Name: "detach", Usage: "return when it is up and leave it running; stop it with down"},
 					&cli.BoolFlag{Name: "empty", Usage: "do not fill it"},
-				},
+				}, versions...),
 				Action: up,
 			},
 			{Name: "down", Usage: "stop the sandbox that runs in the directory", Flags: []cli.Flag{dir}, Action: down},
-			{Name: "seed", Usage: "fill the sandbox, unless that was done, and stop it again", Flags: []cli.Flag{dir}, Action: seed},
+			{Name: "seed", Usage: "fill the sandbox, unless that was done, and stop it again", Flags: append([]cli.Flag{dir}, versions...), Action: seed},
 		},
 	}
 }
 
 func start(c *cli.Context, fill bool) (*sandbox.Server, error) {
-	s, err := sandbox.Start(c.Context, sandbox.Options{Dir: c.String("dir"), Log: os.Stderr})
+	s, err := sandbox.Start(c.Context, sandbox.Options{
+		Dir: c.String("dir"), Synapse: c.String("synapse"), Postgres: c.String("postgres"), Log: os.Stderr,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +142,11 @@ func detach(c *cli.Context) error {
 	args := []string{"up", "--dir", dir}
 	if c.Bool("empty") {
 		args = append(args, "--empty")
+	}
+	for _, name := range []string{"synapse", "postgres"} {
+		if c.String(name) != "" {
+			args = append(args, "--"+name, c.String(name))
+		}
 	}
 	// It outlives this process and its context; until it is up, it is stopped with it.
 	cmd := exec.CommandContext(context.WithoutCancel(c.Context), self, args...)
