@@ -101,6 +101,11 @@ func (pl *planter) circumstances(ctx context.Context, e Event) error {
 		{e.Outlier || e.Rejected, `DELETE FROM current_state_events WHERE event_id = $1`, []any{id}},
 		{pl.real[e.Redacts] != "", `UPDATE redactions SET redacts = $2, have_censored = $3 WHERE event_id = $1`, []any{id, pl.real[e.Redacts], e.Censored}},
 		{e.Redacts != "" && pl.real[e.Redacts] == "", `UPDATE redactions SET have_censored = $2 WHERE event_id = $1`, []any{id, e.Censored}},
+		// Synapse then overwrites the content of the target (main/censor_events.py:61-138, 1.163.2).
+		{
+			e.Censored && pl.real[e.Redacts] != "", `UPDATE event_json SET json = jsonb_set(json::jsonb, '{content}', '{}')::text WHERE event_id = $1`,
+			[]any{pl.real[e.Redacts]},
+		},
 		{e.Newest, `UPDATE sliding_sync_joined_rooms SET event_stream_ordering =
 			(SELECT stream_ordering FROM events WHERE event_id = $1) WHERE room_id = $2`, []any{id, pl.room}},
 		{e.Reported != nil, `INSERT INTO event_reports (id, received_ts, room_id, event_id, user_id, reason, content)
