@@ -44,6 +44,8 @@ func TestARoleWithNoMoreThanItNeeds(t *testing.T) {
 		lock     = "UPDATE ON local_media_repository"
 		remote   = "DELETE ON remote_media_cache"
 		along    = "DELETE ON local_media_repository_thumbnails"
+		back     = "INSERT ON local_media_repository"
+		backToo  = "INSERT ON local_media_repository_thumbnails"
 	)
 	for name, test := range map[string]struct {
 		flow   item.Flow
@@ -53,7 +55,7 @@ func TestARoleWithNoMoreThanItNeeds(t *testing.T) {
 		"history":                  {item.History, false, nil},
 		"uploads through the API":  {item.LocalMedia, true, []string{position}},
 		"cached media, too":        {item.RemoteMedia, true, nil},
-		"uploads on the disk":      {item.LocalMedia, false, []string{position, lock, local, along}},
+		"uploads on the disk":      {item.LocalMedia, false, []string{position, lock, local, along, back, backToo}},
 		"previews":                 {item.Previews, false, []string{lock, local, along, "DELETE ON local_media_repository_url_cache"}},
 		"cached media on the disk": {item.RemoteMedia, false, []string{"UPDATE ON remote_media_cache", remote, "DELETE ON remote_media_cache_thumbnails"}},
 	} {

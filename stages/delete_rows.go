@@ -87,7 +87,8 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	}
 	taken := media[:granted]
 	f := d.delete(ctx, taken)
-	d.stop(f.failure)
+	d.bringBack(ctx, &f)
+	d.stop(errors.Join(f.failure, f.lostTo))
 	d.Budget.GiveBack(granted - len(f.gone))
 	batch.Expect(len(f.gone), func(stuck []journal.Row) { d.settle(f, stuck) })
 	reason := d.reasons(ctx, taken, f)
@@ -122,7 +123,12 @@ type fate struct {
 	// shown are those that have come to be shown since they were found.
 	shown map[string]item.Reason
 	// unsure are rows deleted in a transaction of which we never learnt whether it was committed.
-	unsure  map[key]string
+	unsure map[key]string
+	// saved are the rows as they were, where they may have to be put back, as JSON.
+	saved map[key]string
+	// lost are those that should have been put back and could not, and why.
+	lost    map[key]bool
+	lostTo  error
 	entries []uint64 // in the journal
 	failure error
 	tries   int
@@ -148,7 +154,7 @@ func (d *DeleteRows) settle(f fate, stuck []journal.Row) {
 }
 
 func (d *DeleteRows) delete(ctx context.Context, media []item.Media) fate {
-	f := fate{gone: map[key]string{}}
+	f := fate{gone: map[key]string{}, saved: map[key]string{}}
 	pending := media
 	f.tries, f.failure = d.Retry.Do(ctx, func() error {
 		if len(f.unsure) > 0 {
@@ -254,6 +260,9 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 		locked, _ = d.keys(ctx, d.sql.eligible, without(media, f.gone), true)
 	}
 	return func(m item.Media) item.Outcome {
+		if out, lost := f.lostRow(m); lost {
+			return out
+		}
 		out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Skipped, Reason: item.Changed, Tries: f.tries}
 		_, unsure := f.unsure[keyOf(m)]
 		why, shown := f.shown[m.ID]
@@ -261,12 +270,12 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 		case unsure:
 			out.Status, out.Reason = item.Failed, ""
 			out.Err = fmt.Errorf("whether its row was deleted is not known, its files stay: %w", f.failure)
+		case shown:
+			out.Status, out.Reason = item.Kept, why
 		case errors.Is(f.failure, errStopping), f.failure != nil && ctx.Err() != nil:
 			out.Status, out.Reason = item.Left, item.Stopped
 		case f.failure != nil:
 			out.Status, out.Reason, out.Err = item.Failed, "", f.failure
-		case shown:
-			out.Status, out.Reason = item.Kept, why
 		case locked[keyOf(m)]:
 			out.Reason = item.InUse
 		}

@@ -12,6 +12,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
+	"synupkeep/internal/postgres"
 )
 
 // stopGrace is how long a transaction that has begun may go on after a hard stop. It takes milliseconds, and torn apart
@@ -31,7 +32,7 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media, f *fate) 
 		return nil, 0, err
 	}
 	defer func() { _ = tx.Rollback(longer) }() // nothing to roll back after a commit
-	if found, err = d.remove(longer, tx, media); err != nil || len(found) == 0 {
+	if found, err = d.remove(longer, tx, media, f.saved); err != nil || len(found) == 0 {
 		return nil, 0, err
 	}
 	shown, err := d.shown(longer, tx, found)
@@ -58,8 +59,8 @@ func (d *DeleteRows) transact(ctx context.Context, media []item.Media, f *fate) 
 }
 
 // shown are those of the rows just deleted that have come to be shown since the media was found to be shown nowhere. It is
-// asked after the DELETE, which may have waited, and as late as can be.
-func (d *DeleteRows) shown(ctx context.Context, tx pgx.Tx, found map[key]string) (map[string]item.Reason, error) {
+// asked after the DELETE, which may have waited, and as late as can be; and once more after the commit.
+func (d *DeleteRows) shown(ctx context.Context, q postgres.Querier, found map[key]string) (map[string]item.Reason, error) {
 	if d.news == nil {
 		return nil, nil
 	}
@@ -67,23 +68,26 @@ func (d *DeleteRows) shown(ctx context.Context, tx pgx.Tx, found map[key]string)
 	for k := range found {
 		ids = append(ids, k.id)
 	}
-	shown, err := d.news.Shown(ctx, tx, ids)
+	shown, err := d.news.Shown(ctx, q, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read what has come to be shown meanwhile: %w", err)
 	}
 	return shown, nil
 }
 
-func (d *DeleteRows) remove(ctx context.Context, tx pgx.Tx, media []item.Media) (map[key]string, error) {
+func (d *DeleteRows) remove(ctx context.Context, tx pgx.Tx, media []item.Media, saved map[key]string) (map[key]string, error) {
 	rows, err := tx.Query(ctx, d.sql.remove, d.args(media)...)
 	if err != nil {
 		return nil, err
 	}
 	found := make(map[key]string, len(media))
 	var k key
-	var file string
-	_, err = pgx.ForEachRow(rows, []any{&k.origin, &k.id, &file}, func() error {
+	var file, row string
+	_, err = pgx.ForEachRow(rows, []any{&k.origin, &k.id, &file, &row}, func() error {
 		found[k] = file
+		if row != "" {
+			saved[k] = row
+		}
 		return nil
 	})
 	return found, err

@@ -9,7 +9,7 @@ import (
 // statements are the SQL of one kind of media. Each takes, as $1 and $2, the origins and the ids of a batch.
 type statements struct {
 	// remove deletes the rows that are still eligible and not locked, in key order, with what belongs to them, and
-	// returns origin, id and the name of the files of each. Synapse updates last-access times in batches of its own:
+	// returns origin, id and the name of the files of each, and of uploads the rows, which may be put back. Synapse updates last-access times in batches of its own:
 	// without SKIP LOCKED we would wait for each other in circles.
 	remove string
 	// eligible returns those that remove would delete if nobody had them locked.
@@ -32,10 +32,16 @@ func localRows(cutOff time.Time) statements {
 				SELECT m.media_id ` + eligible + ` ORDER BY m.media_id FOR UPDATE OF m SKIP LOCKED
 			), thumbnails AS (
 				DELETE FROM local_media_repository_thumbnails t USING eligible l WHERE t.media_id = l.media_id
+				RETURNING t.media_id, to_jsonb(t) AS row
 			), gone AS (
-				DELETE FROM local_media_repository m USING eligible l WHERE m.media_id = l.media_id RETURNING m.media_id
+				DELETE FROM local_media_repository m USING eligible l WHERE m.media_id = l.media_id
+				RETURNING m.media_id, to_jsonb(m) AS row
+			), all_thumbnails AS (
+				SELECT media_id, jsonb_agg(row) AS rows FROM thumbnails GROUP BY media_id
 			)
-			SELECT ($1::text[])[1], media_id, media_id FROM gone`,
+			SELECT ($1::text[])[1], media_id, media_id,
+				jsonb_build_object('media', g.row, 'thumbnails', COALESCE(t.rows, '[]'))::text
+			FROM gone g LEFT JOIN all_thumbnails t USING (media_id)`,
 		eligible: `SELECT ($1::text[])[1], m.media_id ` + eligible,
 		there:    localThere,
 		args:     []any{cutOff.UnixMilli()},
@@ -62,7 +68,7 @@ func previewRows(cutOff time.Time) statements {
 			), gone AS (
 				DELETE FROM local_media_repository m USING eligible l WHERE m.media_id = l.media_id RETURNING m.media_id
 			)
-			SELECT ($1::text[])[1], media_id, media_id FROM gone`,
+			SELECT ($1::text[])[1], media_id, media_id, '' FROM gone`,
 		eligible: `SELECT ($1::text[])[1], m.media_id ` + eligible,
 		there:    localThere,
 		args:     []any{cutOff.UnixMilli()},
@@ -89,7 +95,7 @@ func remoteRows(cutOff time.Time) statements {
 				WHERE m.media_origin = l.media_origin AND m.media_id = l.media_id
 				RETURNING m.media_origin, m.media_id, COALESCE(m.filesystem_id, '') AS file
 			)
-			SELECT media_origin, media_id, file FROM gone`,
+			SELECT media_origin, media_id, file, '' FROM gone`,
 		eligible: `SELECT m.media_origin, m.media_id ` + eligible,
 		there:    remoteThere,
 		args:     []any{cutOff.UnixMilli()},

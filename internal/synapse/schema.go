@@ -182,6 +182,9 @@ func CheckPrivileges(ctx context.Context, db postgres.Querier, needs Needs) erro
 	want("UPDATE", locked...) // for SELECT ... FOR UPDATE
 	want("DELETE", locked...)
 	want("DELETE", along...)
+	if needs.DeleteLocalMedia { // what comes to be shown at that moment is put back
+		want("INSERT", "local_media_repository", "local_media_repository_thumbnails")
+	}
 	rows, err := db.Query(ctx, `
 		SELECT w.privilege || ' on ' || w.name FROM unnest($1::text[], $2::text[]) w (name, privilege)
 		WHERE to_regclass(w.name) IS NOT NULL AND NOT has_table_privilege(to_regclass(w.name)::oid, w.privilege)

@@ -187,6 +187,7 @@ func TestARoleNeedsNoMoreThanTheRunDoes(t *testing.T) {
 		answers               = "DELETE on local_media_repository_url_cache"
 		lockLocal, lockRemote = "UPDATE on local_media_repository", "UPDATE on remote_media_cache"
 		position              = "SELECT on account_data_sequence"
+		back                  = "INSERT on local_media_repository, INSERT on local_media_repository_thumbnails"
 	)
 	for name, test := range map[string]struct {
 		needs synapse.Needs
@@ -194,10 +195,10 @@ func TestARoleNeedsNoMoreThanTheRunDoes(t *testing.T) {
 	}{
 		"history, and the rest through the API": {synapse.Needs{}, nil},
 		"uploads through the API":               {synapse.Needs{AccountData: true}, []string{position}},
-		"uploads":                               {synapse.Needs{DeleteLocalMedia: true, AccountData: true}, []string{local, position, lockLocal}},
+		"uploads":                               {synapse.Needs{DeleteLocalMedia: true, AccountData: true}, []string{local, back, position, lockLocal}},
 		"previews":                              {synapse.Needs{DeletePreviews: true}, []string{local, answers, lockLocal}},
 		"remote media":                          {synapse.Needs{DeleteRemoteMedia: true}, []string{remote, lockRemote}},
-		"everything":                            {everything(), []string{local, answers, remote, position, lockLocal, lockRemote}},
+		"everything":                            {everything(), []string{local, answers, remote, back, position, lockLocal, lockRemote}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			grants := []string{`CREATE ROLE half`, `GRANT SELECT ON ALL TABLES IN SCHEMA public TO half`}

@@ -40,10 +40,10 @@ func TestACrowdLosesNothing(t *testing.T) {
 	for round := uint64(0); round == 0 || time.Since(begun) < long; round++ {
 		c.begin(t, seed+round)
 		runs := c.meanwhile(t)
-		after, between := judge(t, c)
+		after, back := judge(t, c)
 		c.nothingMissing(t)
-		t.Logf("round %d: %+v; pictures that somebody came to show too late: %d after the commit, %d between look and commit",
-			round, runs, after, between)
+		t.Logf("round %d: %+v; pictures that somebody came to show while they were deleted: %d after the commit, %d before it and put back",
+			round, runs, after, back)
 		if t.Failed() {
 			t.FailNow()
 		}
