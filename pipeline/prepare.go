@@ -152,11 +152,11 @@ func (r *run) checkServer(ctx context.Context) error {
 		return failed(doing, err, "Upgrade Synapse first.")
 	}
 	// server_version answers anybody: only a call that needs an admin proves the token.
-	if err := r.api.CheckAdmin(ctx); err != nil {
+	if err := r.pastHiccups(ctx, func() error { return r.api.CheckAdmin(ctx) }); err != nil {
 		return r.refusedBy("check that the token is an admin's", err)
 	}
-	user, err := r.api.WhoAmI(ctx)
-	if err != nil {
+	var user string
+	if err := r.pastHiccups(ctx, func() (err error) { user, err = r.api.WhoAmI(ctx); return err }); err != nil {
 		return r.refused("ask whose the token is", err, synapse.WhoAmIAdvice)
 	}
 	_, r.serverName, _ = strings.Cut(user, ":")

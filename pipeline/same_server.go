@@ -125,11 +125,22 @@ func (r *run) checkLatestRoom(ctx context.Context) error {
 	}
 }
 
-// patiently asks again also where the server answers 500: these are the first calls of a run that need its database, and
-// after PostgreSQL was restarted it answers so once for each of its connections, 10 by default.
+// patiently asks again for as long as a server that is away is waited for, and where it answers 500.
 func (r *run) patiently(ctx context.Context, ask func() error) error {
+	return r.asking(ctx, ask, synapse.Again())
+}
+
+// pastHiccups asks again only where the server answers 500. A server that is away at the very beginning is told at once.
+func (r *run) pastHiccups(ctx context.Context, ask func() error) error {
+	return r.asking(ctx, ask, func(error) (bool, time.Duration) { return false, 0 })
+}
+
+// asking asks again where the server answers 500: these are the first calls of a run that need its database, and after
+// PostgreSQL was restarted it answers so once for each of its connections, 10 by default. Synapse 1.163 has the answer to
+// the very first ones in its caches, 1.98 has not.
+func (r *run) asking(ctx context.Context, ask func() error, again retry.Again) error {
 	const most = 20
-	hiccups, again := 0, synapse.Again()
+	hiccups := 0
 	quickly := retry.Policy{For: r.cfg.RetryFor, First: 50 * time.Millisecond, Most: time.Second}
 	_, err := quickly.Do(ctx, ask, func(err error) (bool, time.Duration) {
 		if synapse.Classify(err) == synapse.Hiccup {

@@ -3,11 +3,42 @@ package pipeline
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/sandbox"
 )
+
+// TestTheFirstCallsOutlastTheErrorsOfLostConnections: after PostgreSQL was restarted Synapse answers 500 once for each of its
+// connections, to whatever call comes first.
+func TestTheFirstCallsOutlastTheErrorsOfLostConnections(t *testing.T) {
+	s := sandbox.Shared(t)
+	for _, path := range []string{"/_synapse/admin/v1/background_updates/status", "/_matrix/client/v3/account/whoami"} {
+		t.Run(path, func(t *testing.T) {
+			for errors, want := range map[int64][]item.Cause{10: nil, 1000: {item.CauseFailed}} {
+				var asked atomic.Int64
+				cfg := settings(s, item.History)
+				if want != nil {
+					cfg.RetryFor = 3 * time.Second
+				}
+				cfg.APIURL = altering(t, s, func(p string, w http.ResponseWriter) bool {
+					if p != path || asked.Add(1) > errors {
+						return false
+					}
+					w.WriteHeader(http.StatusInternalServerError)
+					_, _ = w.Write([]byte(`{"errcode":"M_UNKNOWN","error":"Internal server error"}`))
+					return true
+				})
+				wantCauses(t, do(t, cfg), want...)
+				if n := asked.Load(); n > 30 {
+					t.Errorf("asked %d times", n)
+				}
+			}
+		})
+	}
+}
 
 // TestAProxyThatPassesOnlyTheAdminAPI: the hint is about the one path that it lacks.
 func TestAProxyThatPassesOnlyTheAdminAPI(t *testing.T) {
