@@ -60,7 +60,7 @@ func TestPostgreSQLFallsSilentWhileMediaGoes(t *testing.T) {
 // silentFrom is the world through connections that all fall silent once one sends this text.
 func (w *world) silentFrom(t *testing.T, text string) program.Where {
 	where := w.where()
-	where.Postgres = program.ThroughPort(w.s, newTap(t, w.s, 0, silentFrom(text)))
+	where.Postgres = program.ThroughPort(w.s, newTap(t, w.s, silentFrom(text)))
 	return where
 }
 

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"synupkeep/internal/sandbox"
 )
@@ -18,8 +17,6 @@ type tap struct {
 	to string
 	// hear is told what the clients send, each before it is passed on.
 	hear func(c *tapped, sent []byte)
-	// delay is how long everything that the clients send takes.
-	delay time.Duration
 
 	mu   sync.Mutex
 	open []net.Conn
@@ -28,9 +25,9 @@ type tap struct {
 // tapped is one connection.
 type tapped struct{ silent *atomic.Bool }
 
-func newTap(t *testing.T, s *sandbox.Server, delay time.Duration, hear func(c *tapped, sent []byte)) (port int) {
+func newTap(t *testing.T, s *sandbox.Server, hear func(c *tapped, sent []byte)) (port int) {
 	t.Helper()
-	p := &tap{to: net.JoinHostPort(s.PGHost(), strconv.Itoa(s.PGPort())), hear: hear, delay: delay}
+	p := &tap{to: net.JoinHostPort(s.PGHost(), strconv.Itoa(s.PGPort())), hear: hear}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	var serving sync.WaitGroup
@@ -67,10 +64,7 @@ func (p *tap) serve(client net.Conn) {
 	c := &tapped{silent: &atomic.Bool{}}
 	var back sync.WaitGroup
 	back.Go(func() { c.pass(server, client, func([]byte) {}) })
-	c.pass(client, server, func(sent []byte) {
-		<-time.After(p.delay)
-		p.hear(c, sent)
-	})
+	c.pass(client, server, func(sent []byte) { p.hear(c, sent) })
 	back.Wait()
 }
 
