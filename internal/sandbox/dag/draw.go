@@ -29,6 +29,7 @@ func Draw(rt *rapid.T, id string, most int, rules Rules) Room {
 	followed := r.followed()
 	for i := range r.Events {
 		e := &r.Events[i]
+		e.Pinned = d.odds(1, "pinned")
 		if !e.usual() {
 			continue
 		}
@@ -114,7 +115,6 @@ func (d *drawer) circumstances(e *Event, r Room) {
 		}
 		e.Censored = d.odds(3, "censored")
 	}
-	e.Pinned = d.odds(1, "pinned")
 	if d.odds(1, "reported") {
 		e.Reported = d.ms("report")
 	}

@@ -106,8 +106,6 @@ func (pl *planter) circumstances(ctx context.Context, e Event) error {
 			e.Censored && pl.real[e.Redacts] != "", `UPDATE event_json SET json = jsonb_set(json::jsonb, '{content}', '{}')::text WHERE event_id = $1`,
 			[]any{pl.real[e.Redacts]},
 		},
-		{e.Newest, `UPDATE sliding_sync_joined_rooms SET event_stream_ordering =
-			(SELECT stream_ordering FROM events WHERE event_id = $1) WHERE room_id = $2`, []any{id, pl.room}},
 		{e.Reported != nil, `INSERT INTO event_reports (id, received_ts, room_id, event_id, user_id, reason, content)
 			SELECT COALESCE(max(id), 0) + 1, $1, $2, $3, '@bob:localhost', 'rude', '{}' FROM event_reports`, []any{e.Reported, pl.room, id}},
 	} {
@@ -117,6 +115,9 @@ func (pl *planter) circumstances(ctx context.Context, e Event) error {
 		if err := pl.p.Exec(ctx, row.sql, row.args...); err != nil {
 			return err
 		}
+	}
+	if e.Newest {
+		return pl.p.SetNewest(ctx, pl.room, id)
 	}
 	return nil
 }

@@ -94,7 +94,8 @@ type Small struct {
 //   - of graphs with the same depths and ends one, with every assignment of old message, young message and old state to its
 //     events, but for those that only swap events of the same depth, either both ends or neither;
 //   - the same graphs, old, with each one event that is rejected, soft-failed, the newest, reported, pinned, an outlier or
-//     backfilled, or that redacts each event, before and after Synapse has censored it.
+//     backfilled, or that redacts each event, before and after Synapse has censored it; and all young but for one that was
+//     rejected and has no timestamp, in a room with much state.
 func EverySmall(rules Rules) *Small {
 	s := &Small{
 		stream: 1_000_000, rules: rules,
@@ -180,6 +181,13 @@ func (s *Small) single(graph shape) {
 			s.add(graph, func(r *Room) { change(&r.Events[i]) })
 		}
 		s.add(graph, func(r *Room) { r.Events[i].Pinned, r.State = true, 1 })
+		s.add(graph, func(r *Room) {
+			for j := range r.Events {
+				r.Events[j].Received = &s.young
+			}
+			e := &r.Events[i]
+			e.Sent, e.Received, e.Rejected, e.Tip, r.State = nil, nil, true, false, 100
+		})
 		for j := range graph {
 			for _, change := range []func(by, target *Event){
 				func(_, _ *Event) {},

@@ -35,7 +35,11 @@ func Tables(ctx context.Context, s *sandbox.Server) (pool *pgxpool.Pool, drop fu
 		b := &pgx.Batch{}
 		b.Queue(`CREATE SCHEMA ` + name + ` AUTHORIZATION ` + config.ConnConfig.User)
 		for _, table := range tables() {
-			b.Queue(`CREATE UNLOGGED TABLE ` + name + `.` + table + ` (LIKE public.` + table + ` INCLUDING ALL)`)
+			like := `LIKE public.` + table + ` INCLUDING ALL`
+			if table == "sliding_sync_joined_rooms" && s.Before("1.115.0") { // what is drawn has one all the same
+				like = `room_id text PRIMARY KEY, event_stream_ordering bigint NOT NULL`
+			}
+			b.Queue(`CREATE UNLOGGED TABLE ` + name + `.` + table + ` (` + like + `)`)
 			b.Queue(`ALTER TABLE ` + name + `.` + table + ` OWNER TO ` + config.ConnConfig.User)
 		}
 		return conn.SendBatch(ctx, b).Close()
@@ -167,13 +171,17 @@ type Querier interface {
 // from the ids given.
 func Read(ctx context.Context, db Querier, roomID string, pinned ...string) (Room, error) {
 	r := Room{ID: roomID}
+	newest, err := newestEvent(ctx, db)
+	if err != nil {
+		return r, err
+	}
 	rows, err := db.Query(ctx, `
 		SELECT e.event_id, COALESCE((SELECT array_agg(prev_event_id) FROM event_edges d WHERE d.event_id = e.event_id), '{}'),
 			e.topological_ordering, e.stream_ordering, e.origin_server_ts, e.received_ts,
 			EXISTS (SELECT 1 FROM state_events s WHERE s.event_id = e.event_id), e.outlier,
 			EXISTS (SELECT 1 FROM rejections j WHERE j.event_id = e.event_id),
 			EXISTS (SELECT 1 FROM event_forward_extremities f WHERE f.event_id = e.event_id AND f.room_id = e.room_id),
-			EXISTS (SELECT 1 FROM sliding_sync_joined_rooms n WHERE n.event_stream_ordering = e.stream_ordering),
+			`+newest+`,
 			COALESCE((SELECT min(redacts) FROM redactions x WHERE x.event_id = e.event_id), ''),
 			EXISTS (SELECT 1 FROM redactions x WHERE x.event_id = e.event_id AND x.have_censored),
 			(SELECT max(received_ts) FROM event_reports p WHERE p.event_id = e.event_id)
@@ -201,6 +209,20 @@ func Read(ctx context.Context, db Querier, roomID string, pinned ...string) (Roo
 	}
 	r.State, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 	return r.Sorted(), err
+}
+
+// newestEvent is SQL that says whether sliding sync takes e for the newest event of its room, as no Synapse before 1.115
+// does.
+func newestEvent(ctx context.Context, db Querier) (string, error) {
+	rows, err := db.Query(ctx, `SELECT to_regclass('sliding_sync_joined_rooms') IS NOT NULL`)
+	if err != nil {
+		return "", err
+	}
+	there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	if err != nil || !there {
+		return "false", err
+	}
+	return `EXISTS (SELECT 1 FROM sliding_sync_joined_rooms n WHERE n.event_stream_ordering = e.stream_ordering)`, nil
 }
 
 // Clear is SQL that empties the tables.
