@@ -12,6 +12,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/sandbox"
 )
 
 // lateNews tells the transaction nothing, and whoever asks after its commit what came to be shown.
@@ -42,7 +43,11 @@ func rowsOf(t *testing.T, db *pgxpool.Pool) []string {
 // TestWhatComesToBeShownBeforeTheCommitIsPutBack: a row that is gone by then is there again as it was, and its files stay.
 func TestWhatComesToBeShownBeforeTheCommitIsPutBack(t *testing.T) {
 	db := copies(t)
-	back := localRow(t, db, "back", `upload_name = 'é "x" \', last_access_ts = 9007199254740993, sha256 = 'abc', authenticated = true`)
+	odd := `upload_name = 'é "x" \', last_access_ts = 9007199254740993`
+	if !sandbox.Shared(t).Before("1.128.0") {
+		odd += `, sha256 = 'abc', authenticated = true`
+	}
+	back := localRow(t, db, "back", odd)
 	bare := localRow(t, db, "bare", "user_id = NULL, last_access_ts = NULL")
 	sql(t, db, `DELETE FROM local_media_repository_thumbnails WHERE media_id = 'bare'`)
 	want := rowsOf(t, db)

@@ -70,7 +70,7 @@ func (s *Server) homeserver(port int, database string) map[string]any {
 		},
 		"listeners": []any{map[string]any{
 			"port": port, "type": "http", "bind_addresses": []string{"127.0.0.1"},
-			"resources": []any{map[string]any{"names": []string{"client", "media"}}},
+			"resources": []any{map[string]any{"names": s.resources()}},
 		}},
 		"app_service_config_files": []string{filepath.Join(s.dir, "appservice.yaml")},
 		"rc_message":               unlimited,

@@ -185,6 +185,14 @@ func (s *Server) NewestRoomVersion() string { return s.RoomVersions()[2] }
 // authenticatedMedia says whether media has endpoints that want a token, and columns to match (1.112).
 func (s *Server) authenticatedMedia() bool { return !s.Before("1.112.0") }
 
+// resources are what the listener serves. Before 1.130 Synapse does not start when media is among them and elsewhere, too.
+func (s *Server) resources() []string {
+	if strings.Contains(s.options.ExtraConfig, "enable_media_repo: false") {
+		return []string{"client"}
+	}
+	return []string{"client", "media"}
+}
+
 // mediaAPI is where media is downloaded.
 func (s *Server) mediaAPI() string {
 	if s.authenticatedMedia() {

@@ -173,7 +173,7 @@ func (w *world) furnish(t *testing.T) {
 func (w *world) furnishRoom(ctx context.Context, i int) error {
 	owner, guest := w.s.As(w.users[i%len(w.users)]), w.s.As(w.users[(i+1)%len(w.users)])
 	id, err := owner.CreateRoom(ctx, sandbox.RoomOptions{
-		Name: fmt.Sprint("Room ", i), Version: []string{"10", "11", "12"}[i%3],
+		Name: fmt.Sprint("Room ", i), Version: w.s.RoomVersions()[i%3],
 		InitialState: []sandbox.StateEvent{{Type: "m.room.avatar", Content: map[string]any{"url": w.shown[7+i%3]}}},
 	})
 	if err != nil {
