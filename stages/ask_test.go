@@ -448,3 +448,33 @@ func TestHardStopBetweenCutAndPost(t *testing.T) {
 		r.idle(t, 0)
 	})
 }
+
+// TestNoPurgeIsAskedForTwice: the one of a run that was killed may come to the server's list after this room was looked at.
+func TestNoPurgeIsAskedForTwice(t *testing.T) {
+	nothing := func(int, string) found {
+		return found{reason: item.YoungEvent, depth: 9, hasExtremities: true, eventID: "$nine"}
+	}
+	for name, test := range map[string]struct {
+		takes, later time.Duration
+		status       item.Status
+		purge        string
+	}{
+		"it is under way":        {time.Minute, 0, item.Done, "task1"},
+		"it has ended meanwhile": {time.Second, 2 * time.Second, item.Kept, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				cut := r.cut("!r")
+				r.server.add("purge_history", "!r", test.takes)
+				time.Sleep(test.later)
+				r.db.found = nothing
+				out := r.do(t, cut)
+				if out.Status != test.status || out.PurgeID != test.purge || len(r.server.posts) != 0 {
+					t.Errorf("%+v, %d posts", out, len(r.server.posts))
+				}
+				r.idle(t, 0)
+			})
+		})
+	}
+}

@@ -124,6 +124,10 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) item.
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)
 		return left(item.History, cut.RoomID, item.Stopped)
+	case asked.pending != "":
+		p.Gate.Leave("")
+		p.Budget.GiveBack(1)
+		return p.do(ctx, item.Cut{RoomID: cut.RoomID, Pending: asked.pending})
 	case asked.id == "": // looked at again, there is nothing to purge after all
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)
