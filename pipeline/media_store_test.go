@@ -66,12 +66,50 @@ func withoutNewest(t *testing.T, s *sandbox.Server, store string, f item.Flow) s
 		item.RemoteMedia: `SELECT 'remote_content/' || media_origin || '/' || left(filesystem_id, 2) || '/' || substr(filesystem_id, 3, 2) || '/' ||
 			substr(filesystem_id, 5) FROM remote_media_cache ORDER BY created_ts DESC LIMIT 3`,
 		item.Previews: `SELECT 'url_cache/' || left(media_id, 10) || '/' || substr(media_id, 12)
-			FROM local_media_repository WHERE url_cache IS NOT NULL ORDER BY created_ts DESC LIMIT 3`,
+			FROM local_media_repository m WHERE EXISTS (SELECT FROM local_media_repository_url_cache c WHERE c.media_id = m.media_id)
+			ORDER BY created_ts DESC LIMIT 3`,
 	}
 	for i, name := range stock.All[string](t, s, paths[f]) {
 		move(t, filepath.Join(store, name), filepath.Join(store, fmt.Sprint("gone", i)))
 	}
 	return store
+}
+
+// TestWhatMayBeMissingIsNotMissed: Synapse takes the file of a page when its answer expires, an hour later, and its row two days
+// later (media/url_previewer.py:817-853, 1.163.2). An admin may have removed what is quarantined.
+func TestWhatMayBeMissingIsNotMissed(t *testing.T) {
+	s := emptied(t)
+	plantMedia(t, s, func(ctx context.Context, p *sandbox.Plant) error {
+		for i := range 12 {
+			if _, err := p.Preview(ctx, fmt.Sprint("https://example.org/", i), sandbox.Media{Created: time.Now().Add(-2 * time.Hour)}); err != nil {
+				return err
+			}
+		}
+		for i := range 4 {
+			for _, m := range []sandbox.Media{{Created: time.Now().Add(-time.Hour)}, {Created: time.Now(), NoFile: true, QuarantinedBy: "@admin:localhost"}} {
+				if _, err := p.LocalMedia(ctx, 1, m, 0); err != nil {
+					return err
+				}
+				m.Origin = fmt.Sprint("server", i)
+				m.LastAccess = m.Created
+				if _, err := p.RemoteMedia(ctx, m); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	expired := stock.All[string](t, s, `SELECT media_id FROM local_media_repository_url_cache`)
+	for _, id := range expired {
+		content, _ := s.PreviewPaths(id)
+		if err := os.Remove(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	execSQL(t, s, `DELETE FROM local_media_repository_url_cache`)
+	before := stock.OfMedia(t, s)
+	wantCauses(t, do(t, settings(s, item.LocalMedia, item.RemoteMedia, item.Previews)))
+	stock.Exactly(t, s, before)
 }
 
 // TestAStoreThatIsNotTheServersIsRefused: not one row goes, and no room is purged.

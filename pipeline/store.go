@@ -32,6 +32,9 @@ func (r *run) openStore(ctx context.Context) (err error) {
 	}
 	for _, f := range media {
 		warning, err := r.checkStore(ctx, f)
+		if err == nil {
+			err = r.checkNewest(ctx, f)
+		}
 		if err != nil {
 			return r.refusedStore(doing, err, "Nothing was deleted. ")
 		}
@@ -70,13 +73,13 @@ func (r *run) checkStore(ctx context.Context, f item.Flow) (warning string, err 
 			warning = said
 		}
 	}
-	return warning, r.checkNewest(ctx, f)
+	return warning, nil
 }
 
 // checkNewest refuses a store in which none of the newest files is: an older copy of the server's, such as last night's
 // backup. The rows would be the server's, and the files those of the backup.
 func (r *run) checkNewest(ctx context.Context, f item.Flow) error {
-	rows, err := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}.Newest(ctx, f)
+	rows, err := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}.Newest(ctx, f, r.features.TIDRange)
 	if err != nil {
 		return failed("look at the media store", err, databaseHint(err))
 	}
@@ -84,7 +87,8 @@ func (r *run) checkNewest(ctx context.Context, f item.Flow) error {
 	if len(rows) == 0 || missing < len(rows) {
 		return nil
 	}
-	return fmt.Errorf("not one of the newest files of %s is there, such as %s: it looks like an older copy of the server's media store", f, example)
+	return fmt.Errorf("not one of the %d newest files of %s is there, such as %s: it looks like an older copy of the server's media store "+
+		"(if it is the server's, put back from a backup, it will be taken for it as soon as there is a newer file)", len(rows), f, example)
 }
 
 // missing counts those whose file is not there.
