@@ -19,6 +19,8 @@ type diskFault struct {
 	code    int
 	// rows says that rows may go on being deleted.
 	rows bool
+	// long leaves it to the long runs.
+	long bool
 }
 
 // TestTheDiskFailsWhileMediaGoes: what cannot be deleted is told, nothing else is touched for it, and when the disk is in
@@ -26,14 +28,17 @@ type diskFault struct {
 func TestTheDiskFailsWhileMediaGoes(t *testing.T) {
 	t.Parallel()
 	for _, f := range []diskFault{
-		{"rights are taken away", rightsGone, 13, false},
-		{"the store is read-only", readOnly, 13, false},
-		{"nothing can be written to the state directory", nil, 1, false},
-		{"the store is moved away, and a link leads nowhere", dangling, 0, true},
-		{"files vanish", vanish, 0, true},
-		{"directories lie in the place of files", directoryInTheWay, 3, true},
-		{"files lie in the place of directories", fileInTheWay, 3, true},
+		{"rights are taken away", rightsGone, 13, false, false},
+		{"the store is read-only", readOnly, 13, false, false},
+		{"nothing can be written to the state directory", nil, 1, false, false},
+		{"the store is moved away, and a link leads nowhere", dangling, 0, true, true},
+		{"files vanish", vanish, 0, true, false},
+		{"directories lie in the place of files", directoryInTheWay, 3, true, false},
+		{"files lie in the place of directories", fileInTheWay, 3, true, true},
 	} {
+		if f.long && !long() {
+			continue
+		}
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			lend(t).suffersDisk(t, f)

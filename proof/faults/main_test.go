@@ -9,8 +9,9 @@ import (
 	"synupkeep/proof/program"
 )
 
-// sideBySide is how many tests run at once. Most of the time they wait: for a server that does not answer, for a lock.
-const sideBySide = "5"
+// sideBySide is how many tests run at once. Most of the time they wait: for a server that does not answer, for a lock. Each
+// has a world of its own, which takes some seconds to make.
+const sideBySide = "4"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

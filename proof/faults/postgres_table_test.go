@@ -45,7 +45,7 @@ func toPostgres() []fault {
 		{name: "away for good in history", long: true, at: inHistory, codes: []int{1}, inflict: func(t *testing.T, x *through) func() {
 			return x.pg.down(t)
 		}},
-		{name: "away for good while media goes", at: inMedia, codes: []int{1}, inflict: func(t *testing.T, x *through) func() {
+		{name: "away for good while media goes", long: true, at: inMedia, codes: []int{1}, inflict: func(t *testing.T, x *through) func() {
 			return x.pg.down(t)
 		}},
 		{name: "both servers are cut off at once for a second", long: true, at: inHistory, lasts: time.Second, codes: []int{1}, inflict: func(t *testing.T, x *through) func() {

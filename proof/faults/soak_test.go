@@ -23,7 +23,7 @@ import (
 // failure comes again with its seed in SYNUPKEEP_TEST_SEED, as far as the machine is as fast.
 func TestRandomFaults(t *testing.T) {
 	t.Parallel()
-	seed, rounds, end := uint64(time.Now().UnixNano()), 2, time.Time{}
+	seed, rounds, end := uint64(time.Now().UnixNano()), 1, time.Time{}
 	if given := os.Getenv("SYNUPKEEP_TEST_SEED"); given != "" {
 		var err error
 		seed, err = strconv.ParseUint(given, 10, 64)
