@@ -11,7 +11,7 @@ import (
 const (
 	// clockSlack is how far the local clock may be off without a word.
 	clockSlack = time.Minute
-	// serverSlack is how far the clocks of server and database may be apart.
+	// serverSlack is how far the clocks of server and database may be apart, and a tenth of the youngest cut-off.
 	serverSlack = time.Hour
 )
 
@@ -55,17 +55,25 @@ func (r *run) checkServerClock() error {
 	}
 	database := r.now.Add(time.Since(r.nowRead))
 	switch ahead := database.Sub(server).Round(time.Minute); {
-	case ahead > serverSlack:
+	case ahead > r.slack():
 		return &item.RunError{
 			Cause: item.CauseRefused, Doing: "compare the clocks of database and server",
 			Err: fmt.Errorf("the database's clock (%s) is %v ahead of the server's (%s): everything would seem to be older than it is",
 				database.UTC().Format(time.RFC3339), ahead, server.UTC().Format(time.RFC3339)),
 			Hint: "Set the clocks of both machines right.",
 		}
-	case ahead < -serverSlack:
-		r.warnings = append(r.warnings, fmt.Sprintf("the database's clock (%s) is %v behind the server's (%s): everything seems to be younger than "+
-			"it is, and less is deleted. Set the clocks of both machines right",
-			database.UTC().Format(time.RFC3339), -ahead, server.UTC().Format(time.RFC3339)))
+	case ahead.Abs() > clockSlack:
+		r.warnings = append(r.warnings, fmt.Sprintf("the database's clock (%s) and the server's (%s) are %v apart: everything seems to be older or "+
+			"younger than it is by as much. Set the clocks of both machines right",
+			database.UTC().Format(time.RFC3339), server.UTC().Format(time.RFC3339), ahead.Abs()))
 	}
 	return nil
+}
+
+func (r *run) slack() time.Duration {
+	slack := serverSlack
+	for _, cutOff := range r.cutOffs {
+		slack = min(slack, r.now.Sub(cutOff)/10)
+	}
+	return slack
 }

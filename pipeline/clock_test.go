@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox/stock"
@@ -75,20 +76,23 @@ func TestAClockThatIsWrongIsOnlyAWarning(t *testing.T) {
 func TestADatabaseThatIsAheadOfTheServerIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		off     time.Duration // of the server
+		age     time.Duration
 		refused bool
 		says    string
 	}{
-		"a month ahead":       {-31 * day, true, "744h0m0s ahead of the server's"},
-		"an hour ahead":       {-time.Hour - time.Minute, true, "1h1m0s ahead of the server's"},
-		"almost an hour":      {-time.Hour + time.Minute, false, ""},
-		"almost an hour less": {time.Hour - time.Minute, false, ""},
-		"a month behind":      {31 * day, false, "744h0m0s behind the server's"},
+		"a month ahead":                  {-31 * day, 30 * day, true, "744h0m0s ahead of the server's"},
+		"an hour ahead":                  {-time.Hour - time.Minute, 30 * day, true, "1h1m0s ahead of the server's"},
+		"almost an hour":                 {-time.Hour + time.Minute, 30 * day, false, "59m0s apart"},
+		"almost an hour, and young ages": {-time.Hour + time.Minute, time.Hour, true, "59m0s ahead of the server's"},
+		"seconds":                        {-30 * time.Second, 30 * day, false, ""},
+		"a month behind":                 {31 * day, 30 * day, false, "744h0m0s apart"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := emptied(t)
 			upload(t, s, "clock", 31*day)
 			before := stock.OfMedia(t, s)
 			cfg := settings(s, item.LocalMedia)
+			cfg.Ages[item.LocalMedia] = config.Age{Delta: test.age}
 			cfg.APIURL = altering(t, s, func(path string, w http.ResponseWriter) bool {
 				if path != "/_synapse/admin/v1/server_version" {
 					return false
@@ -98,7 +102,7 @@ func TestADatabaseThatIsAheadOfTheServerIsRefused(t *testing.T) {
 				return true
 			})
 			r := do(t, cfg)
-			if !strings.Contains(r.out+r.log, test.says) || test.says == "" && strings.Contains(r.log, "of the server's") {
+			if !strings.Contains(r.out+r.log, test.says) || test.says == "" && strings.Contains(r.log, "the server's") {
 				t.Errorf("want %q:\n%s\n%s", test.says, r.out, r.log)
 			}
 			if !test.refused {

@@ -91,7 +91,9 @@ func databaseHint(err error) string {
 	text := err.Error()
 	switch {
 	case errors.Is(err, postgres.ErrStandby):
-		return "Connect to the primary."
+		return "Connect to the primary. Of several hosts in a connection string, target_session_attrs=read-write finds it."
+	case strings.Contains(text, "row-level security"):
+		return "A policy hides rows from our role: connect as the role that Synapse uses, or as one with BYPASSRLS."
 	case strings.Contains(text, "28P01"), strings.Contains(text, "28000"):
 		return "Compare user and password with the database section of Synapse's homeserver.yaml."
 	case strings.Contains(text, "3D000"):

@@ -96,10 +96,8 @@ type usage struct {
 	reach    reach
 	f        func(uint64, item.Reason)
 	notes    notes
-	replaced []known // avatars that were replaced, of which it is not known by what
-	// replacedNames is how many media those name together.
-	replacedNames int
-	events        atomic.Int64 // found so far
+	replaced []known      // avatars that were replaced, of which it is not known by what
+	events   atomic.Int64 // found so far
 }
 
 // everything reads every event. One statement, so that no row can move from where it was not looked for yet to where it

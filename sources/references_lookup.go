@@ -83,15 +83,16 @@ func (u *usage) lookUp(ctx context.Context, found []naming) error {
 		switch {
 		case shown:
 			u.protect(e.hashes, why)
+		case isAvatar(e.Type) && len(e.hashes) > mostNames:
+			u.protect(e.hashes, item.Avatar)
 		case isAvatar(e.Type):
 			u.replaced = append(u.replaced, e)
-			u.replacedNames += len(e.hashes)
 		}
 		if e.Stream != nil && *e.Stream >= u.reach.Low && *e.Stream <= u.reach.High {
 			u.notes.add(*e.Stream, e.hashes)
 		}
 	}
-	if len(u.replaced) < mostReplaced && u.replacedNames < mostReplacedNames {
+	if len(u.replaced) < mostReplaced {
 		return nil
 	}
 	return u.ofTheirTime(ctx)
@@ -103,11 +104,12 @@ func (u *usage) protect(hashes []uint64, why item.Reason) {
 	}
 }
 
-// mostReplaced is how many replaced avatars are kept in memory, to be looked for together: that reads a whole table. An
-// avatar names one media; somebody who fills events with thousands of names has us look more often, and use no more memory.
 const (
-	mostReplaced      = 20_000
-	mostReplacedNames = 4 * mostReplaced
+	// mostReplaced is how many replaced avatars are kept in memory, to be looked for together: that reads a whole table.
+	mostReplaced = 20_000
+	// mostNames is what such an event can name by hashes. An avatar is one media; what somebody has filled with names stays, or
+	// he could have that table read time and again.
+	mostNames = 32
 )
 
 // ofTheirTime protects avatars that are outliers by now, if what replaced them is not: then the room's cut lies between
@@ -121,7 +123,7 @@ func (u *usage) ofTheirTime(ctx context.Context) error {
 		ids = append(ids, e.ID)
 		hashes[e.ID] = append(hashes[e.ID], e.hashes...)
 	}
-	u.replaced, u.replacedNames = u.replaced[:0], 0
+	u.replaced = u.replaced[:0]
 	_, err := u.Retry.Do(ctx, func() error {
 		rows, err := u.DB.Query(ctx, `
 			SELECT old.id, e.room_id, COALESCE(e.topological_ordering, e.depth) FROM unnest($1::text[]) old (id)

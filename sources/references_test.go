@@ -363,14 +363,18 @@ func TestWhatReplacedAvatarsNameIsNotKeptInMemory(t *testing.T) {
 	first := w.state("m.room.member", w.user.UserID(), map[string]any{"membership": "join", "avatar_url": w.hs + w.id("first")})
 	w.state("m.room.member", w.user.UserID(), map[string]any{"membership": "join", "avatar_url": w.hs + w.id("second")})
 	w.outlier(first)
-	u := &usage{References: w.refs, f: func(uint64, item.Reason) {}}
-	for many, kept := range map[int]int{1: 1, mostReplacedNames: 0} {
-		u.replaced, u.replacedNames = nil, 0
+	for many, want := range map[int]struct{ kept, protected int }{mostNames: {1, 0}, mostNames + 1: {0, mostNames + 1}} {
+		protected := 0
+		u := &usage{References: w.refs, f: func(_ uint64, why item.Reason) {
+			if why == item.Avatar {
+				protected++
+			}
+		}}
 		if err := u.lookUp(t.Context(), []naming{{id: first, hashes: make([]uint64, many)}}); err != nil {
 			t.Fatal(err)
 		}
-		if len(u.replaced) != kept {
-			t.Errorf("an event of %d names: %d are kept in memory, want %d", many, len(u.replaced), kept)
+		if len(u.replaced) != want.kept || protected != want.protected {
+			t.Errorf("an event of %d names: %d are kept in memory, %d protected; want %+v", many, len(u.replaced), protected, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,16 +14,24 @@ import (
 // Between the last look at what is shown and the commit lies a moment. What comes to be shown in it is put back: the rows are
 // gone by then, the files are not.
 
-// bringBack looks once more after the commit and puts the rows of what is shown back as they were. When it cannot look, what
-// the transaction saw has to do.
+// backGrace is how long that may go on after a hard stop, beside stopGrace of the transaction before it.
+const backGrace = 3 * time.Second
+
+// bringBack looks once more after the commit and puts the rows of what is shown back as they were. When PostgreSQL cannot be
+// asked, what the transaction saw has to do, and the flow ends.
 func (d *DeleteRows) bringBack(ctx context.Context, f *fate) {
 	if d.news == nil || len(f.gone) == 0 {
 		return
 	}
-	longer, cancel := outlast(ctx, stopGrace)
+	longer, cancel := outlast(ctx, backGrace)
 	defer cancel()
-	shown, err := d.shown(longer, d.DB, f.gone)
-	if err != nil || len(shown) == 0 {
+	var shown map[string]item.Reason
+	_, err := d.Retry.Do(longer, func() (err error) {
+		shown, err = d.shown(longer, d.DB, f.gone)
+		return err
+	}, postgres.Again)
+	if err != nil {
+		f.afterwards = fmt.Errorf("look at what came to be shown while %d media were deleted: %w", len(f.gone), err)
 		return
 	}
 	var back []string
@@ -34,9 +43,13 @@ func (d *DeleteRows) bringBack(ctx context.Context, f *fate) {
 			delete(f.gone, k) // in any case its files stay
 		}
 	}
+	if len(back) == 0 {
+		return
+	}
 	if _, err := d.Retry.Do(longer, func() error { return d.insert(longer, back) }, postgres.Again); err != nil {
 		f.lost = lost
-		f.lostTo = fmt.Errorf("it came to be shown while it was deleted, and its row could not be put back; its files stay: %w", err)
+		f.afterwards = fmt.Errorf("it came to be shown while it was deleted, and whether its row could be put back is not known; its files stay: %w", err)
+		d.settle(*f, journalRows(f.gone)) // or the next run would take the files
 		return
 	}
 	f.keep(shown)
@@ -64,5 +77,5 @@ func (f fate) lostRow(m item.Media) (item.Outcome, bool) {
 	if !f.lost[keyOf(m)] {
 		return item.Outcome{}, false
 	}
-	return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Failed, Err: f.lostTo, Tries: f.tries}, true
+	return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Failed, Err: f.afterwards, Tries: f.tries}, true
 }

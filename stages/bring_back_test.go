@@ -2,15 +2,17 @@ package stages
 
 import (
 	"context"
-	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/sandbox"
 )
@@ -19,6 +21,7 @@ import (
 type lateNews struct {
 	shown map[string]item.Reason
 	err   error
+	away  int // how often it is err
 	asked int // after the commit
 }
 
@@ -27,7 +30,7 @@ func (n *lateNews) Shown(_ context.Context, q postgres.Querier, mediaIDs []strin
 		return nil, nil
 	}
 	n.asked++
-	if n.err != nil {
+	if n.asked <= n.away {
 		return nil, n.err
 	}
 	return shownNow(n.shown).Shown(nil, nil, mediaIDs) //nolint:staticcheck // it looks at neither
@@ -92,12 +95,56 @@ func TestWhatCannotBePutBackIsSaidSo(t *testing.T) {
 	}
 }
 
-// TestALookAfterTheCommitThatFailsLeavesItAtThat: what the transaction saw was whole.
-func TestALookAfterTheCommitThatFailsLeavesItAtThat(t *testing.T) {
+// TestTheLookAfterTheCommitIsTriedAgain: what the transaction saw has to do only where PostgreSQL stays away, and then no more
+// is deleted.
+func TestTheLookAfterTheCommitIsTriedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		news  *lateNews
+		stops bool
+		files map[string]string
+	}{
+		"it comes back": {&lateNews{err: io.ErrUnexpectedEOF, away: 3, shown: map[string]item.Reason{"media": item.Avatar}}, false, map[string]string{}},
+		"it stays away": {&lateNews{err: io.ErrUnexpectedEOF, away: 1 << 30}, true, map[string]string{"media": "media"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, flow := copies(t), &memFlow{}
+			d := deleteRows(db, flow)
+			d.Retry.For = time.Second
+			got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), test.news), localRow(t, db, "media", ""))
+			if diff := cmp.Diff(test.files, got.files); diff != "" || flow.Stopping() != test.stops {
+				t.Errorf("stopped %v\n%s", flow.Stopping(), diff)
+			}
+		})
+	}
+}
+
+// TestTheFilesOfWhatCannotBePutBackAreNotLeftToTheNextRun: it would take them, since there is no row.
+func TestTheFilesOfWhatCannotBePutBackAreNotLeftToTheNextRun(t *testing.T) {
 	db := copies(t)
-	goes := localRow(t, db, "goes", "")
-	got := doRows(t, t.Context(), NewDeleteLocal(deleteRows(db, &memFlow{}), limit(), &lateNews{err: errors.New("no answer")}), goes)
-	if got.files["goes"] != "goes" || len(got.rest) > 0 {
-		t.Errorf("%+v", got)
+	media := []item.Media{localRow(t, db, "back", ""), localRow(t, db, "goes", "")}
+	sql(t, db, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no more rows'; END $$`)
+	sql(t, db, `CREATE TRIGGER refuse BEFORE INSERT ON local_media_repository FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	d := deleteRows(db, &memFlow{})
+	j, _, err := journal.Open(t.TempDir(), "journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	d.Journal = j
+	rows := NewDeleteLocal(d, limit(), &lateNews{shown: map[string]item.Reason{"back": item.Avatar}})
+	var open []journal.Row
+	err = rows.Do(t.Context(), media, func(m Deletion) error {
+		for _, b := range j.Batches() { // as a run that is killed now would leave it
+			left, err := j.Rows(b.ID)
+			if err != nil {
+				return err
+			}
+			open = append(open, left...)
+		}
+		m.Batch.Gone(m.Media, 1, nil)
+		return nil
+	}, func(item.Outcome) error { return nil })
+	if err != nil || len(open) != 1 || open[0].ID != "goes" {
+		t.Errorf("%v, %v", open, err)
 	}
 }

@@ -88,7 +88,7 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	taken := media[:granted]
 	f := d.delete(ctx, taken)
 	d.bringBack(ctx, &f)
-	d.stop(errors.Join(f.failure, f.lostTo))
+	d.stop(errors.Join(f.failure, f.afterwards))
 	d.Budget.GiveBack(granted - len(f.gone))
 	batch.Expect(len(f.gone), func(stuck []journal.Row) { d.settle(f, stuck) })
 	reason := d.reasons(ctx, taken, f)
@@ -126,12 +126,12 @@ type fate struct {
 	unsure map[key]string
 	// saved are the rows as they were, where they may have to be put back, as JSON.
 	saved map[key]string
-	// lost are those that should have been put back and could not, and why.
-	lost    map[key]bool
-	lostTo  error
-	entries []uint64 // in the journal
-	failure error
-	tries   int
+	// lost are those that should have been put back and were not, as far as is known; afterwards is what failed after the commit.
+	lost       map[key]bool
+	afterwards error
+	entries    []uint64 // in the journal
+	failure    error
+	tries      int
 }
 
 // keep notes what is shown after all.
@@ -300,7 +300,7 @@ func (d *DeleteRows) stop(err error) {
 	case errors.As(err, &refused):
 		d.Flow.StopFeeding(&item.RunError{
 			Cause: item.CauseFailed, Doing: "delete media rows", Err: err,
-			Hint: "PostgreSQL refuses to delete them. Is it the primary, with space on its disk, and may our role delete there?",
+			Hint: "PostgreSQL refuses. Is it the primary, with space on its disk, and may our role delete and insert there?",
 		})
 	}
 }

@@ -108,6 +108,9 @@ func TestAStatementThatIsNeverAnsweredEnds(t *testing.T) {
 			if !ok || tracer.limit != answerTimeout || db.lock.Tracer != db.Reader.Config().ConnConfig.Tracer {
 				t.Fatal("a session of the run has no such bound")
 			}
+			if db.Reader.Config().PingTimeout != connectTimeout || db.Writer.Config().PingTimeout != connectTimeout {
+				t.Fatal("whether an idle session still answers is asked without a bound")
+			}
 			cfg := db.Writer.Config()
 			cfg.ConnConfig.Tracer = bound{limit: 300 * time.Millisecond}
 			brief, err := pgxpool.NewWithConfig(t.Context(), cfg)

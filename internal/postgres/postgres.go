@@ -95,7 +95,8 @@ func pool(ctx context.Context, base *pgxpool.Config, size int32, readOnly bool) 
 	cfg := base.Copy()
 	cfg.MaxConns = size
 	cfg.MinConns = 0
-	cfg.MaxConnLifetime = 0 // a night is short, and a session that is replaced tells us nothing
+	cfg.PingTimeout = connectTimeout // a session that was idle is tried before it is used, and may have fallen silent
+	cfg.MaxConnLifetime = 0          // a night is short, and a session that is replaced tells us nothing
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return prepare(ctx, c, readOnly) }
 	p, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

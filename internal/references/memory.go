@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"syscall"
 )
 
 // Head says what a memory is of: which database, and how far it was read.
@@ -94,7 +95,8 @@ func (m *Memory) open() (*os.File, error) {
 	return file, errors.Join(err, root.Close())
 }
 
-// trusted refuses what everybody on the machine could have written: a memory by which nothing is shown would have all go.
+// trusted refuses what another user of the machine has written or could have: a memory by which nothing is shown would have all
+// go.
 func trusted(dir *os.Root, file *os.File) error {
 	above, err := dir.Stat(".")
 	if err != nil {
@@ -107,6 +109,10 @@ func trusted(dir *os.Root, file *os.File) error {
 	const others = 0o002
 	if (above.Mode()|own.Mode()).Perm()&others != 0 {
 		return fmt.Errorf("everybody may write to it or to its directory (modes %v and %v)", own.Mode(), above.Mode())
+	}
+	stat, ok := own.Sys().(*syscall.Stat_t)
+	if us := os.Geteuid(); ok && stat.Uid != 0 && int(stat.Uid) != us {
+		return fmt.Errorf("it belongs to uid %d, and we are uid %d", stat.Uid, us)
 	}
 	return nil
 }
@@ -125,7 +131,11 @@ func (m *Memory) Write(head Head) (*Writer, error) {
 		return nil, fmt.Errorf("open the state directory: %w", err)
 	}
 	temp := m.name + ".new"
-	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	// What a killed run left, or somebody else put there, is not written to: its owner and mode would stay.
+	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", temp, err), root.Close())
+	}
+	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", temp, err), root.Close())
 	}

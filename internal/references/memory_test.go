@@ -206,6 +206,35 @@ func TestAMemoryThatEverybodyMayWriteIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestAMemoryOfAnotherUserIsNotUsed, whatever its mode is, nor written to.
+func TestAMemoryOfAnotherUserIsNotUsed(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can give files away: what root would refuse is not tried")
+		return
+	}
+	const nobody = 65534
+	dir := t.TempDir()
+	m := In(dir, "hs")
+	write(t, m, Head{High: 1}, record{1, []uint64{1}})
+	file := filepath.Join(dir, "references-hs.bin")
+	if err := errors.Join(os.Chown(file, nobody, nobody), os.WriteFile(file+".new", nil, 0o666), os.Chown(file+".new", nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	var unreadable *UnreadableError
+	if _, err := m.Read(); !errors.As(err, &unreadable) {
+		t.Errorf("%v", err)
+	}
+	write(t, m, Head{High: 2})
+	r, err := m.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+}
+
 func TestAReadOnlyMemoryWritesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	w, err := In(dir, "hs").ReadOnly().Write(Head{})
