@@ -63,7 +63,7 @@ func hazardsOfExtremities() []hazard {
 			damaged: func(t *testing.T, w *world, r *room, _ synapse.PurgeState) {
 				_, err := w.server.As("alice").Send(t.Context(), r.id, "is anybody there?")
 				refused := http.StatusInternalServerError
-				if w.server.Before("1.124.0") {
+				if w.server.Before("1.136.0") {
 					refused = http.StatusForbidden // "No create event in auth events"
 				}
 				wantStatus(t, err, refused)

@@ -125,8 +125,8 @@ func TestNamesThatOthersChoseDoNotSpeakToTheTerminal(t *testing.T) {
 	}
 	old := time.Now().Add(-longAgo)
 	for i, name := range evil {
-		execSQL(t, s, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, created_ts, last_access_ts, media_length, media_type, authenticated)
-			VALUES ($1, $1, $1, $2, $2, 1, $1, true)`, name, old.UnixMilli())
+		execSQL(t, s, `INSERT INTO remote_media_cache (media_origin, media_id, filesystem_id, created_ts, last_access_ts, media_length, media_type)
+			VALUES ($1, $1, $1, $2, $2, 1, $1)`, name, old.UnixMilli())
 		execSQL(t, s, `INSERT INTO rooms (room_id, is_public, creator, room_version, has_auth_chain_index) VALUES ($1, false, $2, '1', true)`, "!"+name, name)
 		for depth := range 3 {
 			execSQL(t, s, `INSERT INTO events (event_id, room_id, type, sender, topological_ordering, depth, stream_ordering, origin_server_ts, received_ts,
