@@ -29,7 +29,7 @@ test: lint test-go ## formatting, linter and every test, on a real Synapse that 
 
 test-go:
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
-	$(GO) test $(RACE) -shuffle=on -timeout 20m ./...
+	$(GO) test $(RACE) -shuffle=on -timeout 40m ./...
 
 LONG ?= 22m
 test-long: ## faults, kills and crowds at random, each for LONG, and every fuzz target: about an hour
