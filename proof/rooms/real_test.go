@@ -165,7 +165,7 @@ func (w *planted) compare(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		diff := cmp.Diff(expected.Sorted(), got, cmpopts.EquateEmpty())
+		diff := cmp.Diff(expected.Sorted(), got, w.alike())
 		if diff != "" && want.Purge && !foundBySender(before, want, w.rules) && cmp.Equal(before, got, cmpopts.EquateEmpty()) {
 			continue // its senders' clocks hide it from phase A for now
 		}
@@ -180,6 +180,16 @@ func (w *planted) compare(t *testing.T) {
 		t.Error("not one room was purged")
 	}
 	t.Logf("%d of %d rooms were purged", purged, len(w.ids))
+}
+
+// alike compares rooms; before Synapse 1.143 without backward extremities. There the server's scheduler now and then runs a
+// purge once more that ended while the list of tasks was read, and one that finds nothing to purge forgets all of them
+// (util/task_scheduler.py, storage/databases/main/purge_events.py:184-210, 1.98.0).
+func (w *planted) alike() cmp.Option {
+	if !w.server.Before("1.143.0") {
+		return cmpopts.EquateEmpty()
+	}
+	return cmp.Options{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(dag.Room{}, "Gaps")}
 }
 
 // readable uses each room as clients do.
@@ -248,7 +258,7 @@ func (w *planted) purgeAnywhere(t *testing.T, random *rand.Rand) {
 		wants[i] = want.Sorted()
 	}
 	for i, got := range w.read(t) {
-		if diff := cmp.Diff(wants[i], got, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(wants[i], got, w.alike()); diff != "" {
 			t.Errorf("(- is missing, + should not be there):\n%s\n%s", diff, text(rooms[i]))
 		}
 		if got.Has(func(e dag.Event) bool { return e.Tip && e.Outlier }) {
