@@ -29,15 +29,18 @@ func (r Room) Plant(ctx context.Context, p *sandbox.Plant, roomID string) (pinne
 		}
 	}
 	for _, e := range r.Events {
-		if err := pl.circumstances(ctx, e); err != nil {
-			return nil, err
-		}
 		if e.Pinned {
 			pinned = append(pinned, pl.real[e.ID])
 		}
 	}
+	// An event that becomes an outlier loses its state, without which nothing can be planted on it.
 	if err := pl.pin(ctx, pinned, r); err != nil {
 		return nil, err
+	}
+	for _, e := range r.Events {
+		if err := pl.circumstances(ctx, e); err != nil {
+			return nil, err
+		}
 	}
 	return pinned, pl.extremities(ctx, r)
 }
