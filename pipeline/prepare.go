@@ -116,7 +116,7 @@ func (r *run) checkSchema(ctx context.Context) (err error) {
 	case errors.Is(err, synapse.ErrOldSchema):
 		return failed(doing, err, "Upgrade Synapse first.")
 	case errors.Is(err, synapse.ErrNoPrivilege):
-		return failed(doing, err, "Connect as the role that Synapse uses, or GRANT what is missing.")
+		return failed(doing, err, "Connect as the role that Synapse uses, or GRANT what is missing (against row-level security: BYPASSRLS).")
 	case err != nil:
 		return failed(doing, err, databaseHint(err))
 	}

@@ -199,5 +199,22 @@ func CheckPrivileges(ctx context.Context, db postgres.Querier, needs Needs) erro
 	if len(lacking) > 0 {
 		return fmt.Errorf("%w: %s", ErrNoPrivilege, strings.Join(lacking, ", "))
 	}
+	return seesAll(ctx, db, tables)
+}
+
+// seesAll refuses a role from which row-level security hides rows: what it does not see could be shown.
+func seesAll(ctx context.Context, db postgres.Querier, tables []string) error {
+	rows, err := db.Query(ctx, `SELECT DISTINCT name FROM unnest($1::text[]) name
+		WHERE to_regclass(name) IS NOT NULL AND row_security_active(to_regclass(name)::oid) ORDER BY 1`, tables)
+	if err != nil {
+		return fmt.Errorf("look at row-level security: %w", err)
+	}
+	hidden, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look at row-level security: %w", err)
+	}
+	if len(hidden) > 0 {
+		return fmt.Errorf("%w: row-level security hides rows of %s", ErrNoPrivilege, strings.Join(hidden, ", "))
+	}
 	return nil
 }

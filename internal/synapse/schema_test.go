@@ -271,3 +271,14 @@ func TestVersionsThatAreRefusedOrWarnedAbout(t *testing.T) {
 		}
 	}
 }
+
+// TestARoleThatSeesAPartIsRefused: what row-level security hides could be what shows media.
+func TestARoleThatSeesAPartIsRefused(t *testing.T) {
+	altered(t, func(ctx context.Context, tx pgx.Tx) {
+		err := synapse.CheckPrivileges(ctx, tx, everything())
+		if !errors.Is(err, synapse.ErrNoPrivilege) || !strings.Contains(err.Error(), "hides rows of profiles") {
+			t.Error(err)
+		}
+	}, `CREATE ROLE half`, `GRANT ALL ON ALL TABLES IN SCHEMA public TO half`, `GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO half`,
+		`ALTER TABLE profiles ENABLE ROW LEVEL SECURITY`, `CREATE POLICY all_of_them ON profiles USING (true)`, `SET LOCAL ROLE half`)
+}
