@@ -16,7 +16,7 @@ func (r Room) Plant(ctx context.Context, p *sandbox.Plant, roomID string) (pinne
 	if err != nil {
 		return nil, err
 	}
-	pl := &planter{p: p, room: roomID, real: map[string]string{}}
+	pl := &planter{p: p, room: roomID, real: map[string]string{}, redactions: map[string]bool{}, early: map[string]bool{}}
 	for _, e := range base.Events {
 		pl.base, pl.old = max(pl.base, e.Depth), at(e.Received)
 		if e.Tip {
@@ -52,6 +52,8 @@ type planter struct {
 	old  time.Time
 	tips []string // ends of what was there
 	real map[string]string
+	// redactions are events that redact, early those that came before what they redact.
+	redactions, early map[string]bool
 }
 
 func (pl *planter) event(ctx context.Context, e Event) error {
@@ -71,8 +73,10 @@ func (pl *planter) event(ctx context.Context, e Event) error {
 	}
 	if e.Redacts != "" {
 		n.Type, n.Content = "m.room.redaction", map[string]any{"reason": e.ID}
+		pl.redactions[e.ID] = true
 		if n.Redacts = pl.real[e.Redacts]; n.Redacts == "" {
 			n.Redacts = sandbox.MissingEventID() // that event comes later, and its id cannot be known
+			pl.early[e.ID] = true
 		}
 	}
 	switch {
@@ -91,7 +95,10 @@ func (pl *planter) event(ctx context.Context, e Event) error {
 
 // circumstances writes what Synapse notes of an event beside it.
 func (pl *planter) circumstances(ctx context.Context, e Event) error {
-	id := pl.real[e.ID]
+	id, target := pl.real[e.ID], pl.real[e.Redacts]
+	if pl.early[e.ID] && pl.redactions[e.Redacts] {
+		target = "" // an id is a hash: no redactions name each other in a circle, in which Synapse would go round for ever
+	}
 	for _, row := range []struct {
 		when bool
 		sql  string
@@ -102,12 +109,12 @@ func (pl *planter) circumstances(ctx context.Context, e Event) error {
 		{e.Outlier, `UPDATE events SET outlier = TRUE WHERE event_id = $1`, []any{id}},
 		{e.Outlier, `DELETE FROM event_to_state_groups WHERE event_id = $1`, []any{id}},
 		{e.Outlier || e.Rejected, `DELETE FROM current_state_events WHERE event_id = $1`, []any{id}},
-		{pl.real[e.Redacts] != "", `UPDATE redactions SET redacts = $2, have_censored = $3 WHERE event_id = $1`, []any{id, pl.real[e.Redacts], e.Censored}},
-		{e.Redacts != "" && pl.real[e.Redacts] == "", `UPDATE redactions SET have_censored = $2 WHERE event_id = $1`, []any{id, e.Censored}},
+		{target != "", `UPDATE redactions SET redacts = $2, have_censored = $3 WHERE event_id = $1`, []any{id, target, e.Censored}},
+		{e.Redacts != "" && target == "", `UPDATE redactions SET have_censored = $2 WHERE event_id = $1`, []any{id, e.Censored}},
 		// Synapse then overwrites the content of the target (main/censor_events.py:61-138, 1.163.2).
 		{
-			e.Censored && pl.real[e.Redacts] != "", `UPDATE event_json SET json = jsonb_set(json::jsonb, '{content}', '{}')::text WHERE event_id = $1`,
-			[]any{pl.real[e.Redacts]},
+			e.Censored && target != "", `UPDATE event_json SET json = jsonb_set(json::jsonb, '{content}', '{}')::text WHERE event_id = $1`,
+			[]any{target},
 		},
 		{e.Reported != nil, `INSERT INTO event_reports (id, received_ts, room_id, event_id, user_id, reason, content)
 			SELECT COALESCE(max(id), 0) + 1, $1, $2, $3, '@bob:localhost', 'rude', '{}' FROM event_reports`, []any{e.Reported, pl.room, id}},
