@@ -25,8 +25,18 @@ func main() {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	os.Exit(program{
 		args: os.Args[1:], lookupEnv: os.LookupEnv, now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
-		signals: signals, run: pipeline.Run, patience: lastPatience, exit: os.Exit,
+		signals: signals, commands: commands(), patience: lastPatience, exit: os.Exit,
 	}.main())
+}
+
+// command does what a command is for and returns why the exit code should be other than 0. When feed is done no new work is
+// begun; when ctx is done everything ends at once.
+type command func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause
+
+func commands() map[config.Command]command {
+	return map[config.Command]command{
+		config.CommandRun: pipeline.Run,
+	}
 }
 
 // lastPatience is how long a run may take to end after a second signal. It is more than the run itself waits for what is
@@ -40,14 +50,14 @@ type program struct {
 	now            time.Time
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
-	run            func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause
+	commands       map[config.Command]command
 	patience       time.Duration
 	exit           func(code int)
 }
 
 // main returns the exit code.
 func (p program) main() int {
-	cfg, command, err := config.Parse(config.Input{Args: p.args, LookupEnv: p.lookupEnv, Now: p.now, Stdout: p.stdout})
+	cfg, _, err := config.Parse(config.Input{Args: p.args, LookupEnv: p.lookupEnv, Now: p.now, Stdout: p.stdout})
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			_, _ = fmt.Fprintf(p.stderr, "synupkeep: %s\n", strings.TrimSuffix(line, "\n"))
@@ -55,8 +65,13 @@ func (p program) main() int {
 		_, _ = fmt.Fprintln(p.stderr, "synupkeep: nothing was done; synupkeep help lists the flags and what they accept")
 		return item.ExitCode([]item.Cause{item.CauseUsage})
 	}
-	if command != config.CommandRun {
+	if cfg == nil { // help and version are done
 		return item.ExitCode(nil)
+	}
+	do, known := p.commands[cfg.Command]
+	if !known {
+		_, _ = fmt.Fprintf(p.stderr, "synupkeep: the command %s is not in this program\n", cfg.Command)
+		return item.ExitCode([]item.Cause{item.CauseUsage})
 	}
 	log := logging.New(p.stderr, cfg.LogLevel(), cfg.LogFormat)
 	log.Hide(cfg.Secrets()...)
@@ -65,7 +80,7 @@ func (p program) main() int {
 	}
 	ctx, feed, stop := p.contexts(log)
 	defer stop()
-	return item.ExitCode(p.run(ctx, feed, cfg, log, p.stdout))
+	return item.ExitCode(do(ctx, feed, cfg, log, p.stdout))
 }
 
 // contexts stops in two steps: the first signal ends feed, so that no new work begins; the second ends ctx, which what runs

@@ -34,10 +34,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true})
 }
 
-type runFunc func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause
-
 // start runs the program with a pipeline of the test's own and returns the exit code, stdout and stderr.
-func start(t *testing.T, signals <-chan os.Signal, run runFunc, args ...string) (int, string, string) {
+func start(t *testing.T, signals <-chan os.Signal, run command, args ...string) (int, string, string) {
 	t.Helper()
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	env := map[string]string{
@@ -45,7 +43,7 @@ func start(t *testing.T, signals <-chan os.Signal, run runFunc, args ...string) 
 	}
 	var stdout, stderr bytes.Buffer
 	code := program{
-		args: args, now: time.Now(), stdout: &stdout, stderr: &stderr, signals: signals, run: run, patience: time.Minute,
+		args: args, now: time.Now(), stdout: &stdout, stderr: &stderr, signals: signals, commands: map[config.Command]command{config.CommandRun: run}, patience: time.Minute,
 		exit:      func(code int) { t.Errorf("ended with exit code %d", code) },
 		lookupEnv: func(name string) (string, bool) { value, set := env[name]; return value, set },
 	}.main()
@@ -94,7 +92,7 @@ func TestNothingRunsOnAUsageError(t *testing.T) {
 		t.Error("it runs")
 		return nil
 	}
-	for _, args := range [][]string{{"plna"}, {"--wat"}, {"run", "-d", "5m"}, {"help", "plan"}} {
+	for _, args := range [][]string{{"plna"}, {"--wat"}, {"run", "-d", "5m"}, {"help", "plna"}} {
 		if code, stdout, stderr := start(t, nil, run, args...); code != 2 || stdout != "" || !strings.Contains(stderr, "nothing was done") {
 			t.Errorf("%q: %d, %q, %q", args, code, stdout, stderr)
 		}
@@ -164,13 +162,13 @@ func TestASecondSignalEndsAProcessThatHangs(t *testing.T) {
 	p := program{
 		args: []string{"--quiet"}, now: time.Now(), stdout: hangs, stderr: hangs, signals: signals, patience: time.Millisecond,
 		exit: func(code int) { codes <- code },
-		run: func(ctx, _ context.Context, _ *config.Config, _ *logging.Logger, stdout io.Writer) []item.Cause {
+		commands: map[config.Command]command{config.CommandRun: func(ctx, _ context.Context, _ *config.Config, _ *logging.Logger, stdout io.Writer) []item.Cause {
 			signals <- syscall.SIGTERM
 			signals <- syscall.SIGTERM
 			<-ctx.Done()
 			_, _ = io.WriteString(stdout, "summary")
 			return nil
-		},
+		}},
 		lookupEnv: func(name string) (string, bool) {
 			value, set := map[string]string{
 				"SYNUPKEEP_POSTGRES": "host=db", "SYNUPKEEP_SYNAPSE_AUTH_TOKEN": "syt_secretsecret", "SYNUPKEEP_DELTA": "30d",

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"synupkeep/internal/sandbox"
-	"synupkeep/pipeline"
 )
 
 // onServer runs the program as it is on the sandbox. Nothing comes from the environment but what is given.
@@ -25,7 +24,7 @@ type onServer struct {
 func (o onServer) run(args ...string) (code int, stdout, stderr string) {
 	var out, log bytes.Buffer
 	code = program{
-		args: args, now: time.Now(), stdout: &out, stderr: &log, run: pipeline.Run,
+		args: args, now: time.Now(), stdout: &out, stderr: &log, commands: commands(),
 		lookupEnv: func(name string) (string, bool) { value, set := o.env[name]; return value, set },
 	}.main()
 	return code, out.String(), log.String()

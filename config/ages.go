@@ -66,7 +66,7 @@ func (r *reader) readAges(cfg *Config, bare bool) {
 			without = append(without, flow)
 		}
 	}
-	if len(without) > 0 {
+	if len(without) > 0 && r.command.deletes() {
 		r.problem("--delta", "", "nothing says how old must be what is deleted by "+joinFlows(without),
 			"--delta AGE (or SYNUPKEEP_DELTA), --before TIME, or the delta of each flow ("+deltaFlags(without)+")")
 	}

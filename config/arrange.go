@@ -8,17 +8,10 @@ import (
 	"strings"
 )
 
-// Command is what the arguments ask for.
-type Command string
-
-// The commands. Without one, the arguments mean CommandRun as in 1.0.0.
-const (
-	CommandRun     Command = "run"
-	CommandVersion Command = "version"
-	CommandHelp    Command = "help"
-)
-
-const acceptedCommands = "the commands run, version, help, or a connection string (it holds = or ://)"
+// acceptedCommands says what argument 1 can be.
+func acceptedCommands() string {
+	return "the commands " + commandNames() + ", or a connection string (it holds = or ://)"
+}
 
 // arrangement is what the arguments say, in an order that cli understands: it takes flags after the first positional
 // argument for arguments (recorded for urfave/cli 2.27), where 1.0.0 takes both in any order.
@@ -152,11 +145,9 @@ func (s *scanner) problem(flag, value, problem, accepted string) {
 func (s *scanner) commandOf() {
 	s.out.command, s.out.bare = CommandRun, true
 	if len(s.out.positionals) > 0 {
-		switch first := Command(s.out.positionals[0]); first {
-		case CommandRun, CommandVersion, CommandHelp:
-			s.out.command, s.out.bare = first, false
+		if spec, known := specOfCommand(Command(s.out.positionals[0])); known {
+			s.out.command, s.out.bare = spec.command, false
 			s.out.positionals = s.out.positionals[1:]
-		default:
 		}
 	}
 	if s.help && s.out.command != CommandHelp {
@@ -166,7 +157,12 @@ func (s *scanner) commandOf() {
 		s.out.command, s.out.positionals, s.out.problems = CommandHelp, nil, nil
 	}
 	switch s.out.command {
-	case CommandRun:
+	case CommandRun, CommandPlan, CommandUsage, CommandDoctor:
+		s.checkFlags()
+		s.checkConnectionAndToken()
+	case CommandRepair:
+		s.checkFlags()
+		s.checkRepairable()
 		s.checkConnectionAndToken()
 	case CommandHelp:
 		s.checkTopic()
@@ -175,6 +171,33 @@ func (s *scanner) commandOf() {
 			s.problem("version", "", "takes no arguments", "")
 		}
 	}
+}
+
+// checkFlags refuses the flags of other commands. Their variables are passed over: one environment serves all commands.
+func (s *scanner) checkFlags() {
+	spec, _ := specOfCommand(s.out.command)
+	told := map[string]bool{}
+	s.out.flags = slices.DeleteFunc(s.out.flags, func(flag string) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+		if spec.takes(name) {
+			return false
+		}
+		if !told[name] {
+			told[name] = true
+			s.problem("--"+name, "", "is not a flag of "+string(spec.command), "those that synupkeep help "+string(spec.command)+" lists")
+		}
+		return true
+	})
+}
+
+// checkRepairable takes the word behind repair, so that no connection string is taken for it.
+func (s *scanner) checkRepairable() {
+	if len(s.out.positionals) == 0 || s.out.positionals[0] != repairable {
+		s.problem(string(CommandRepair), "", "does not say what is to be repaired", "repair "+repairable)
+		s.out.positionals = nil
+		return
+	}
+	s.out.positionals = s.out.positionals[1:]
 }
 
 func (s *scanner) checkConnectionAndToken() {
@@ -190,7 +213,7 @@ func (s *scanner) checkConnectionAndToken() {
 	case looksLikeConnection(first):
 	case s.out.bare:
 		s.out.unknownCommand = true
-		s.problem("argument 1", "", "is neither a command nor a connection string", acceptedCommands)
+		s.problem("argument 1", "", "is neither a command nor a connection string", acceptedCommands())
 	default:
 		s.problem("argument 1", "", "is not a connection string", "one that holds = or ://; a token alone goes into "+
 			tokenVariable+" or --token-file")
@@ -206,8 +229,12 @@ func (s *scanner) checkTopic() {
 		return
 	}
 	topic := Command(s.out.positionals[0])
-	if len(s.out.positionals) > 1 || !slices.Contains([]Command{CommandRun, CommandVersion, CommandHelp}, topic) {
-		s.problem("help", "", "there is no such command", "help run, help version, help help")
+	words := s.out.positionals
+	if topic == CommandRepair && len(words) == 2 && words[1] == repairable {
+		words = words[:1]
+	}
+	if _, known := specOfCommand(topic); !known || len(words) > 1 {
+		s.problem("help", "", "there is no such command", "help and one of "+commandNames())
 		return
 	}
 	s.out.topic = topic

@@ -11,6 +11,8 @@ import (
 
 // Config is everything that a run needs to know. It is complete and valid when it leaves this package.
 type Config struct {
+	// Command is what is to be done.
+	Command Command
 	// Postgres is the connection string, a URL or in keyword form; what it leaves out comes from the PG* variables and
 	// ~/.pgpass.
 	Postgres Secret
@@ -42,6 +44,14 @@ type Config struct {
 	Quiet     bool
 	JSON      bool   // the summary as JSON on stdout
 	Report    string // a file for the same, or empty
+	HTML      string // a file for it as a page, or empty
+	Outcomes  string // a file for what became of each item, a line of JSON each, or empty
+	Metrics   string // a text file for Prometheus, or empty
+	Ping      Secret // the URL that is told of begin and end, or empty: whoever knows it can say so as well
+	Top       int    // how many rooms, users, servers and types are named
+	Out       string // the file that a plan is written to, or empty
+	Plan      string // the file of the plan that is carried out, or empty
+	Yes       bool   // repair without asking
 
 	// Warnings are what the operator should know of this configuration; whoever has the logger prints them.
 	Warnings []string

@@ -41,6 +41,21 @@ func (r *reader) apiURL() string {
 	return strings.TrimRight(value, "/")
 }
 
+// pingURL is told of begin and end. No problem shows it: it holds what proves that it is ours.
+func (r *reader) pingURL(cfg *Config) Secret {
+	value, source, given := r.single("ping")
+	if !given {
+		return Secret{}
+	}
+	r.hide(cfg, value)
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(value, "#") {
+		r.problem(source, "", "is not such a URL", "http:// or https:// with a host, such as https://hc-ping.com/<uuid>")
+		return Secret{}
+	}
+	return NewSecret(value)
+}
+
 func (r *reader) path(name, fallback string) string {
 	value, source, given := r.single(name)
 	switch {

@@ -20,6 +20,7 @@ type flagSpec struct {
 	name, alias string
 	kind        flagKind
 	oldVariable string // of 1.0.0, where it is not the name's own
+	commands    []Command
 	usage       string // the word in `back quotes` stands for the value
 	fallback    string // as the help shows it
 }
@@ -33,8 +34,32 @@ func (f flagSpec) variables() []string {
 	return names
 }
 
+// flagSpecs lists the flags of all commands.
 func flagSpecs() []flagSpec {
-	return slices.Concat(serverFlags(), ageFlags(), choiceFlags(), paceFlags(), limitFlags(), outputFlags())
+	run, plan, usage, doctor, repair := CommandRun, CommandPlan, CommandUsage, CommandDoctor, CommandRepair
+	return slices.Concat(
+		of(serverFlags(), run, plan, usage, doctor, repair),
+		of(ageFlags(), run, plan, doctor),
+		of(choiceFlags(), run, plan, doctor),
+		of(roomFlag(), run, plan, doctor, repair),
+		of(paceFlags(), run, plan, doctor),
+		of(limitFlags(), run, plan, doctor),
+		of(logFlags(), run, plan, usage, doctor, repair),
+		of(stateFlag(), run, plan, doctor),
+		of(topFlag(), run, plan, usage),
+		of(fileFlags(), run, plan, usage),
+		of(runFlags(), run),
+		of(planFlags(), plan),
+		of(repairFlags(), repair),
+	)
+}
+
+// of gives flags to commands.
+func of(specs []flagSpec, commands ...Command) []flagSpec {
+	for i := range specs {
+		specs[i].commands = commands
+	}
+	return specs
 }
 
 func serverFlags() []flagSpec {
@@ -73,7 +98,6 @@ func choiceFlags() []flagSpec {
 	return []flagSpec{
 		{name: "only", kind: repeated, usage: "do these `FLOWS` only: history, local-media, remote-media, previews"},
 		{name: "skip", kind: repeated, usage: "do not do these `FLOWS`"},
-		{name: "room", kind: repeated, usage: "purge the history of this `ROOM` only, an id or an alias"},
 		{name: "not-room", kind: repeated, usage: "never purge the history of this `ROOM`"},
 		{name: "keep-user", kind: repeated, usage: "keep local media of users that fit this `GLOB`, such as @*:example.org"},
 		{name: "keep-media", kind: repeated, usage: "keep local media whose id fits this `GLOB`"},
@@ -88,6 +112,10 @@ func choiceFlags() []flagSpec {
 			usage: "keep or delete (`CHOICE`) remote media of servers that have not answered for a week",
 		},
 	}
+}
+
+func roomFlag() []flagSpec {
+	return []flagSpec{{name: "room", kind: repeated, usage: "this `ROOM` only, an id or an alias (the media flows cover the whole server all the same)"}}
 }
 
 func paceFlags() []flagSpec {
@@ -116,7 +144,7 @@ func limitFlags() []flagSpec {
 	}
 }
 
-func outputFlags() []flagSpec {
+func logFlags() []flagSpec {
 	return []flagSpec{
 		{
 			name: "logging-level", alias: "l", fallback: "INFO",
@@ -124,13 +152,43 @@ func outputFlags() []flagSpec {
 		},
 		{name: "log-format", fallback: "text", usage: "`FORMAT` of the log: text or json"},
 		{name: "quiet", kind: truth, usage: "log errors only, show no progress"},
-		{name: "json", kind: truth, usage: "write the summary as JSON to stdout"},
-		{
-			name:  "state-dir",
-			usage: "`DIRECTORY` for what the next run has to know (default: $STATE_DIRECTORY, $XDG_STATE_HOME/synupkeep, or .synupkeep in the media store; none with --media-via api)",
-		},
-		{name: "report", usage: "write the summary as JSON to this `FILE`"},
+		{name: "json", kind: truth, usage: "write what came of it as JSON to stdout"},
 	}
+}
+
+func stateFlag() []flagSpec {
+	return []flagSpec{{
+		name:  "state-dir",
+		usage: "`DIRECTORY` for what the next run has to know (default: $STATE_DIRECTORY, $XDG_STATE_HOME/synupkeep, or .synupkeep in the media store; none with --media-via api)",
+	}}
+}
+
+func topFlag() []flagSpec {
+	return []flagSpec{{name: "top", fallback: "10", usage: "name this `NUMBER` of rooms, users, servers and types, those with the most, 1 to 10000"}}
+}
+
+func fileFlags() []flagSpec {
+	return []flagSpec{
+		{name: "report", usage: "write what came of it as JSON to this `FILE`"},
+		{name: "html", usage: "write it to this `FILE` as a page with plots"},
+	}
+}
+
+func runFlags() []flagSpec {
+	return []flagSpec{
+		{name: "plan", usage: "carry out the plan in this `FILE`, which synupkeep plan --out wrote, and nothing beyond it"},
+		{name: "outcomes", usage: "write a line of JSON to this `FILE` for each item that is deleted, fails, is left or skipped; .gz compresses it"},
+		{name: "metrics", usage: "write a text `FILE` for the node exporter of Prometheus"},
+		{name: "ping", usage: "`URL` that is told when a run begins (/start), when it ends with exit code 0, and when with another (/fail), as by healthchecks.io"},
+	}
+}
+
+func planFlags() []flagSpec {
+	return []flagSpec{{name: "out", usage: "write the plan to this `FILE`, for run --plan"}}
+}
+
+func repairFlags() []flagSpec {
+	return []flagSpec{{name: "yes", kind: truth, usage: "repair without asking"}}
 }
 
 // cliFlag is the flag for cli. The variables stand in the usage text only: cli would read them from the process.

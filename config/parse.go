@@ -31,11 +31,12 @@ type Input struct {
 	Stdout io.Writer
 }
 
-// Parse reads arguments and environment. For CommandRun it returns a valid Config; the other commands are done when it
-// returns, and the Config is nil. The error is of type Errors for everything that the user can put right.
+// Parse reads arguments and environment. For commands that speak to a server it returns a valid Config; help and version
+// are done when it returns, and the Config is nil. The error is of type Errors for everything that the user can put right.
 func Parse(in Input) (*Config, Command, error) {
 	a := arrange(in.Args)
-	if (a.command != CommandRun || a.unknownCommand) && len(a.problems) > 0 {
+	spec, _ := specOfCommand(a.command)
+	if (!spec.connects || a.unknownCommand) && len(a.problems) > 0 {
 		return nil, a.command, a.problems
 	}
 	toCLI := a
@@ -45,10 +46,10 @@ func Parse(in Input) (*Config, Command, error) {
 		// arrange let only known flags through, each in its proper form; what cli says may hold a value.
 		return nil, a.command, errors.New("the arguments were not understood; synupkeep help lists what is")
 	}
-	if a.command != CommandRun {
+	if !spec.connects {
 		return nil, a.command, nil
 	}
-	r := &reader{in: in, problems: a.problems, secrets: slices.Clone(a.positionals)}
+	r := &reader{in: in, command: spec, problems: a.problems, secrets: slices.Clone(a.positionals)}
 	r.collect(found)
 	cfg := r.config(a)
 	if err := r.problems.orNil(); err != nil {
@@ -58,7 +59,7 @@ func Parse(in Input) (*Config, Command, error) {
 }
 
 func (r *reader) config(a arrangement) *Config {
-	cfg := &Config{}
+	cfg := &Config{Command: r.command.command}
 	r.readPostgres(cfg, a.positionals)
 	r.readToken(cfg, a.positionals)
 	cfg.APIURL = r.apiURL()
@@ -84,10 +85,39 @@ func (r *reader) config(a arrangement) *Config {
 	cfg.Level = r.level()
 	cfg.LogFormat = r.oneOf("log-format", logging.Text, logging.Text, logging.JSON)
 	cfg.Quiet = r.truth("quiet", false)
-	cfg.JSON = r.truth("json", false)
-	cfg.Report = r.path("report", "")
+	r.readOutput(cfg)
 	cfg.Warnings = r.warnings
 	return cfg
+}
+
+func (r *reader) readOutput(cfg *Config) {
+	cfg.JSON = r.truth("json", false)
+	cfg.Report = r.path("report", "")
+	cfg.HTML = r.path("html", "")
+	cfg.Outcomes = r.path("outcomes", "")
+	cfg.Metrics = r.path("metrics", "")
+	cfg.Ping = r.pingURL(cfg)
+	cfg.Out = r.path("out", "")
+	cfg.Plan = r.path("plan", "")
+	cfg.Top = r.whole("top", 10, 1, 10000)
+	cfg.Yes = r.truth("yes", false)
+	r.checkFiles(cfg)
+}
+
+// checkFiles refuses one file for two purposes: the last to be written would be all that is left.
+func (r *reader) checkFiles(cfg *Config) {
+	purposes := map[string]string{}
+	for _, file := range []struct{ flag, path string }{
+		{"plan", cfg.Plan}, {"out", cfg.Out}, {"report", cfg.Report}, {"html", cfg.HTML}, {"outcomes", cfg.Outcomes}, {"metrics", cfg.Metrics},
+	} {
+		if file.path == "" {
+			continue
+		}
+		if other, taken := purposes[file.path]; taken {
+			r.problem(r.settings[file.flag].source, file.path, "is also given with --"+other, "a file of its own")
+		}
+		purposes[file.path] = file.flag
+	}
 }
 
 func (r *reader) readHistory(cfg *Config) {
@@ -111,7 +141,7 @@ func (r *reader) readHistory(cfg *Config) {
 		r.warn("5 purges at once take every place that Synapse has for background work: other purges, room deletions and " +
 			"media tasks wait until they end")
 	}
-	if len(cfg.History.Rooms) > 0 && !slices.Equal(cfg.Flows, []item.Flow{item.History}) {
+	if len(cfg.History.Rooms) > 0 && r.command.deletes() && !slices.Equal(cfg.Flows, []item.Flow{item.History}) {
 		r.warn("--room restricts the history only: the other flows (" + joinFlows(cfg.Flows) + ") cover the whole server. " +
 			"Add --only history to leave the media alone")
 	}

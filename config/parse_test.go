@@ -38,7 +38,7 @@ func everyField() cmp.Option {
 func mustParse(t *testing.T, env map[string]string, args ...string) *Config {
 	t.Helper()
 	cfg, command, err := Parse(input(env, args...))
-	if err != nil || command != CommandRun {
+	if err != nil || cfg.Command != command {
 		t.Fatalf("Parse(%q) = %s, %v", args, command, err)
 	}
 	return cfg
@@ -76,7 +76,7 @@ func withToken(more ...string) map[string]string {
 func TestDefaults(t *testing.T) {
 	cfg := mustParse(t, withToken())
 	want := &Config{
-		Postgres: NewSecret(conn), Token: Token{Given: NewSecret(token)},
+		Command: CommandRun, Top: 10, Postgres: NewSecret(conn), Token: Token{Given: NewSecret(token)},
 		APIURL: "http://localhost:8008", MediaStore: "/data/media_store", StateDir: "/data/media_store/.synupkeep", Flows: item.Flows(),
 		Ages: map[item.Flow]Age{
 			item.History: {Delta: day}, item.LocalMedia: {Delta: day}, item.RemoteMedia: {Delta: day}, item.Previews: {Delta: day},
@@ -106,10 +106,12 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 		"gap-grace": "1d", "report-hold": "1w", "retry-for": "3h", "state-dir": "/var/lib/state/", "delete-concurrency": "64", "batch-size": "10000", "limit-rooms": "7",
 		"limit-media": "8", "logging-level": "trace", "log-format": "json", "quiet": "true", "json": "true", "report": "r.json",
 		"keep-shown": "false", "keep-pinned": "true", "max-duration": "6h", "media-via": "api", "max-rooms": "9", "max-media": "2.5%",
-		"max-bytes": "50GiB",
+		"max-bytes": "50GiB", "top": "50", "html": "r.html", "plan": "p.json", "outcomes": "o.jsonl.gz", "metrics": "m.prom",
+		"ping": "https://hc.example/uuid",
 	}
 	env, args := withToken(), []string{"run"}
-	for _, spec := range flagSpecs() {
+	run, _ := specOfCommand(CommandRun)
+	for _, spec := range run.flags {
 		value, listed := values[spec.name]
 		if !listed {
 			if !slices.Contains([]string{"before", "postgres", "token-file"}, spec.name) {
@@ -132,7 +134,8 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 			t.Errorf("warnings: %q", cfg.Warnings)
 		}
 		want := &Config{
-			Postgres: NewSecret(conn), Token: Token{Given: NewSecret(token)},
+			Command: CommandRun, Postgres: NewSecret(conn), Token: Token{Given: NewSecret(token)},
+			Top: 50, HTML: "r.html", Plan: "p.json", Outcomes: "o.jsonl.gz", Metrics: "m.prom", Ping: NewSecret("https://hc.example/uuid"),
 			APIURL: "https://hs.example.org/prefix", MediaStore: "/srv/media", StateDir: "/var/lib/state", Flows: []item.Flow{item.History},
 			Ages: map[item.Flow]Age{item.History: {Delta: 40 * day}},
 			History: History{
@@ -282,7 +285,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--postgres="}, []string{"--postgres"}},
 		{[]string{"mysql://db/synapse"}, []string{"argument 1"}},
 		{[]string{"version", "x"}, []string{"version"}},
-		{[]string{"help", "plan"}, []string{"help"}},
+		{[]string{"help", "plna"}, []string{"help"}},
 		{[]string{"-a", "localhost:8008"}, []string{"--api-url"}},
 		{[]string{"-a", "http://user:pass@hs/"}, []string{"--api-url"}},
 		{[]string{"-a", "http://hs/?x"}, []string{"--api-url"}},

@@ -17,6 +17,7 @@ type setting struct {
 // reader turns settings into the fields of a Config and collects all that is wrong with them.
 type reader struct {
 	in       Input
+	command  commandSpec
 	settings map[string]setting
 	// secrets are texts that no error may show.
 	secrets  []string
@@ -27,7 +28,7 @@ type reader struct {
 // collect takes the arguments, then from the environment what they leave out.
 func (r *reader) collect(found gathered) {
 	r.settings = map[string]setting{}
-	for _, spec := range flagSpecs() {
+	for _, spec := range r.command.flags {
 		if values, given := found[spec.name]; given {
 			r.settings[spec.name] = setting{source: "--" + spec.name, values: values}
 			continue

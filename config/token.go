@@ -102,6 +102,7 @@ func (r *reader) readToken(cfg *Config, positionals []string) {
 		r.readTokenSetting(cfg, file)
 	case hasToken:
 		r.readGivenToken(cfg, given, source, fromEnv)
+	case !r.command.speaksToSynapse():
 	default:
 		r.problem("argument 2", "", "no access token is given", "an admin's token in "+tokenVariable+", in --token-file or as argument 2")
 	}

@@ -1,0 +1,127 @@
+package config
+
+// What help prints of each command. Lines end before column 120.
+
+const usageText = `synupkeep run [flags] [postgres_connection_string [synapse_auth_token]]
+synupkeep plan | usage | doctor | repair rooms [flags] [...]
+synupkeep [flags] [postgres_connection_string [synapse_auth_token]]
+synupkeep version
+synupkeep help [command]`
+
+const description = `synupkeep keeps a Synapse homeserver small: run deletes history of rooms, local media, cached remote media and URL
+previews that are older than --delta or --before. It cannot be undone: plan shows before what would go, usage what there
+is, doctor whether all is as it should be.
+
+Without a command it does the same as run, with --delta 86400 if nothing else is said, as synupkeep 1.0.0 did. The flags
+below are those of run; "synupkeep help COMMAND" has those of the others.
+
+` + sayingThings
+
+// sayingThings is true of every command.
+const sayingThings = `Flags and arguments may stand in any order. Each flag can be given as the variable in brackets, several values of one
+variable separated by spaces. Arguments win over the environment, an empty variable counts as unset, two variables of one
+flag must not contradict each other. An argument is visible to every user of the machine: give a password and a token
+through the environment, ~/.pgpass or --token-file. Results go to stdout, errors and the log to stderr.`
+
+const runDescription = `run deletes history of rooms, local media, cached remote media and URL previews that are older than --delta or
+--before, and says what it did. It cannot be undone.
+
+` + sayingThings
+
+func runExamples() []string {
+	return []string{
+		"synupkeep run --delta 90d --limit-rooms 10 --limit-media 100      # a gentle first night",
+		"synupkeep run --delta 30d --remote-media-delta 7d --max-media 10% --max-duration 4h --report last.json",
+		"synupkeep run --delta 30d --plan plan.json                        # what synupkeep plan wrote, and nothing beyond it",
+	}
+}
+
+const runExitCodes = `  0         all done
+  1         could not do its work (server or database not reachable, schema refused, internal error)
+  2         wrong usage or configuration
+  3         done, but some items failed: the report names them
+  10        time budget or limit used up, work left for the next run
+  11        another run holds the lock
+  12        token rejected or not an admin's
+  13        refused: larger than the limits allow, or the database or the media store is not the server's, or the store not
+            ours to delete in, or the plan is not one of this server, of this configuration or of these days
+  130, 143  interrupted by SIGINT, SIGTERM; report written`
+
+const planDescription = `plan does what run does with the same flags, but deletes nothing: what it counts is what the next run deletes, as long
+as nothing changes on the server. It writes nothing to the database and nothing to the media store.
+
+` + sayingThings
+
+func planExamples() []string {
+	return []string{
+		"synupkeep plan --delta 90d                       # what would go, what stays and why, and what to know before",
+		"synupkeep plan --delta 90d --json | jq '.flows[] | {flow, done, bytes_freed}'",
+		"synupkeep plan --delta 90d --out plan.json       # to be read by somebody, then: synupkeep run --delta 90d --plan plan.json",
+	}
+}
+
+const planExitCodes = `  0         the plan is whole, whatever is in it
+  1         could not do its work (server or database not reachable, schema refused, internal error)
+  2         wrong usage or configuration
+  3         the plan is whole, but some items cannot be deleted: it names them
+  12        token rejected or not an admin's
+  13        run would be refused: larger than the limits allow, or the database or the media store is not the server's
+  130, 143  interrupted by SIGINT, SIGTERM`
+
+const usageDescription = `usage shows what uses the space: history by room, media by room, user, server, type and age, the tables of the database,
+and for cut-offs from a day to five years how much would go. It changes nothing, and needs no token.
+
+` + sayingThings
+
+func usageExamples() []string {
+	return []string{
+		"synupkeep usage                                  # with SYNUPKEEP_POSTGRES_CONNECTION_STRING set",
+		"synupkeep usage --top 50 'host=/run/postgresql dbname=synapse user=synapse'",
+		"synupkeep usage --json --top 1000 | jq .",
+	}
+}
+
+const lookExitCodes = `  0         all done
+  1         could not do its work (database not reachable, schema refused, internal error)
+  2         wrong usage or configuration
+  130, 143  interrupted by SIGINT, SIGTERM`
+
+const doctorDescription = `doctor checks whether the server is healthy and whether synupkeep is set up right for it: give it what run is given. Each
+check ends in ok, warning or failure, with what that means and what to do about it. It changes nothing.
+
+` + sayingThings
+
+func doctorExamples() []string {
+	return []string{
+		"synupkeep doctor                                 # with the variables of the nightly run",
+		"synupkeep doctor --delta 30d --only history      # what this run needs, and which rooms could never be cut by it",
+		"synupkeep doctor --json | jq '.checks[] | select(.result != \"ok\")'",
+	}
+}
+
+const doctorExitCodes = `  0         no check failed; there may be warnings
+  2         wrong usage or configuration
+  3         a check failed
+  130, 143  interrupted by SIGINT, SIGTERM`
+
+const repairDescription = `repair rooms mends rooms in which nobody can send any more, because an earlier purge made an outlier of what the next event
+must point to. It shows them and what it would do, asks before each (--yes: does not ask), mends one at a time where that
+is safe, and sees that the room takes a message again. What it cannot mend safely it names.
+
+` + sayingThings
+
+func repairExamples() []string {
+	return []string{
+		"synupkeep repair rooms                           # shows, asks, repairs",
+		"synupkeep repair rooms --room '!abc:example.org'",
+		"synupkeep repair rooms --yes --json              # in a job",
+	}
+}
+
+const repairExitCodes = `  0         no room is broken any more
+  1         could not do its work (server or database not reachable, schema refused, internal error)
+  2         wrong usage or configuration
+  3         some rooms are still broken: the output names them
+  11        a run is at work
+  12        token rejected or not an admin's
+  130, 143  interrupted by SIGINT, SIGTERM`
