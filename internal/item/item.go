@@ -61,6 +61,8 @@ type Media struct {
 	Type   string
 	// Bytes is media_length as the database has it.
 	Bytes int64
+	// Created is when this server got it (created_ts), in ms.
+	Created int64
 	// LastAccess is last_access_ts, in ms, where a flow goes by its order; 0 elsewhere.
 	LastAccess int64
 	// ShownByEvent says that a kept event shows it, and that this is not to keep it.
@@ -78,6 +80,9 @@ type Outcome struct {
 	// Key is the room id or the mxc URI.
 	Key    string
 	Status Status
+	// Cut is how far history goes, where one was taken; Media is what a media flow is at. Either may be nil.
+	Cut   *Cut
+	Media *Media
 	// Reason is set with Kept, Skipped and Left, and with Done in history, where it is the term that held the cut.
 	Reason Reason
 	// Err is set with Failed.

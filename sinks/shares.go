@@ -1,0 +1,37 @@
+package sinks
+
+// Share is what one user, server or type has of what a flow did.
+type Share struct {
+	Key   string `json:"key"`
+	Items int64  `json:"items"`
+	Bytes int64  `json:"bytes"`
+}
+
+// RoomShare is what one room has of the history that went.
+type RoomShare struct {
+	RoomID    string `json:"room_id"`
+	Name      string `json:"name"`  // empty if it has none
+	Alias     string `json:"alias"` // empty if it has none
+	Members   int64  `json:"members"`
+	Encrypted bool   `json:"encrypted"`
+	// Events is how many events of the room are in the database, as far as it is known; Messages is how many of them went.
+	Events   int64 `json:"events"`
+	Messages int64 `json:"messages"`
+}
+
+// DayShare is what a flow did to what is of one day: that on which this server got it.
+type DayShare struct {
+	Day   string `json:"day"` // such as 2026-11-22, in UTC
+	Items int64  `json:"items"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Shares say who has the most of what a flow did, the most first: history by room, media by the others. ByDay is whole
+// and in the order of the days.
+type Shares struct {
+	ByRoom   []RoomShare `json:"by_room"`
+	ByUser   []Share     `json:"by_user"`
+	ByOrigin []Share     `json:"by_origin"`
+	ByType   []Share     `json:"by_type"`
+	ByDay    []DayShare  `json:"by_day"`
+}
