@@ -45,6 +45,7 @@ func (r result) flow(t testing.TB, f item.Flow) sinks.FlowSummary {
 // settings are those of a run on the sandbox with a cut-off of 30 days.
 func settings(s *sandbox.Server, flows ...item.Flow) *config.Config {
 	cfg := &config.Config{
+		Command:    config.CommandRun,
 		Postgres:   config.NewSecret(s.ConnString()),
 		APIURL:     s.APIURL(),
 		Token:      config.Token{Given: config.NewSecret(s.AdminToken())},

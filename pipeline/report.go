@@ -54,7 +54,7 @@ func (r *run) record(o item.Outcome) error {
 // summary is what the run has to say, err being what ended it.
 func (r *run) summary(started time.Time, err error) sinks.Summary {
 	s := r.tally.Summary()
-	s.Version = Version()
+	s.Version, s.Command = Version(), string(r.cfg.Command)
 	s.Started, s.Ended = started, time.Now()
 	s.Warnings = slices.Clone(r.cfg.Warnings)
 	if r.settled() {

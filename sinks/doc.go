@@ -11,6 +11,7 @@
 // output can be looked at as it is. The access token and the password of the database are replaced by *** in every text.
 //
 //	version             of synupkeep
+//	command             run, or plan: then nothing was deleted, and everything is what a run would do
 //	server_name         of the homeserver, empty if it could not be asked
 //	server_version      of Synapse, empty if it could not be asked
 //	started, ended      left out while unknown
@@ -46,6 +47,16 @@
 //	  bytes_freed       on disk, thumbnails included; history frees nothing that can be counted at once
 //	  retries           calls that had to be made again
 //	  error             why the flow could not do its work, empty if it could
+//	  by_room           history: the rooms with the most deleted messages, the most first, as many as --top says:
+//	    room_id, name, alias, members, encrypted, events, messages
+//	                    events are those in the database as far as Synapse keeps count, messages those that were deleted
+//	  by_user, by_origin, by_type
+//	                    media: the uploaders, servers and MIME types (without parameters) with the most bytes freed:
+//	    key, items, bytes
+//	  by_day            media: what was deleted, by the day (UTC) on which this server got it, in the order of the days:
+//	    day, items, bytes
+//	  shares_uncertain_bytes  0 unless there are more than thousands of users, origins or types: by how many bytes a
+//	                    share may be more than it says
 //	failures            the first 1,000 failed items:
 //	  flow, key         the key is a room id or an mxc URI, cut after 500 bytes
 //	  cause             one line, cut after 500 bytes

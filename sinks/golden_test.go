@@ -52,7 +52,7 @@ func (r *run) add(f item.Flow, outcomes ...item.Outcome) {
 
 func (r *run) end() sinks.Summary {
 	s := r.tally.Summary()
-	s.Version, s.ServerName, s.ServerVersion = "2.0.0", "example.org", "1.163.2"
+	s.Command, s.Version, s.ServerName, s.ServerVersion = "run", "2.0.0", "example.org", "1.163.2"
 	s.Started, s.Ended = fourOClock, r.now
 	return s
 }

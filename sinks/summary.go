@@ -14,7 +14,9 @@ import (
 // A Tally fills in what it knows; whoever runs the flows sets the version, the server, Started, Ended and Warnings and
 // adds what ended the run with AddError or AddCause. ExitCode follows from Causes and nothing else.
 type Summary struct {
-	Version       string        `json:"version"`
+	Version string `json:"version"`
+	// Command is run, or plan: then everything is what a run would have done.
+	Command       string        `json:"command"`
 	ServerName    string        `json:"server_name"`
 	ServerVersion string        `json:"server_version"`
 	Started       time.Time     `json:"started,omitzero"`
@@ -90,6 +92,9 @@ type FlowSummary struct {
 
 	// Error says in one line why the flow could not do its work.
 	Error string `json:"error"`
+
+	// Shares are of what was deleted, and would be in a plan.
+	Shares
 }
 
 // RunFailure is an error that ended the run or a flow, each part of it in one line.
@@ -172,6 +177,7 @@ func (s Summary) normal() Summary {
 
 func (f FlowSummary) normal() FlowSummary {
 	f.CutOff = utc(f.CutOff)
+	f.Shares = f.Shares.normal()
 	for _, m := range []*map[item.Reason]int64{&f.Kept, &f.Skipped, &f.Left, &f.HeldBy} {
 		if *m = maps.Clone(*m); *m == nil {
 			*m = map[item.Reason]int64{}

@@ -301,12 +301,13 @@ func TestNumbersOfAFlow(t *testing.T) {
 	tally.End(item.Previews, fourOClock.Add(-time.Hour), nil) // the clock was set back
 	s := tally.Summary()
 	empty := map[item.Reason]int64{}
+	none := sinks.Shares{ByRoom: []sinks.RoomShare{}, ByUser: []sinks.Share{}, ByOrigin: []sinks.Share{}, ByType: []sinks.Share{}, ByDay: []sinks.DayShare{}}
 	want := []sinks.FlowSummary{
 		{
 			Flow: item.LocalMedia, CutOff: fourOClock, Ran: true, DurationS: 1.235, Examined: 2, Done: 1, Failed: 1,
-			Rows: 2, Files: 5, Missing: 1, Bytes: 105, Retries: 2, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty,
+			Rows: 2, Files: 5, Missing: 1, Bytes: 105, Retries: 2, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty, Shares: none,
 		},
-		{Flow: item.Previews, Ran: true, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty},
+		{Flow: item.Previews, Ran: true, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty, Shares: none},
 	}
 	if diff := cmp.Diff(want, s.Flows); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
