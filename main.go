@@ -11,8 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // in a container from scratch there is none
 
 	"synupkeep/config"
+	"synupkeep/cron"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/pipeline"
@@ -35,7 +37,8 @@ type command func(ctx, feed context.Context, cfg *config.Config, log *logging.Lo
 
 func commands() map[config.Command]command {
 	return map[config.Command]command{
-		config.CommandRun: pipeline.Run,
+		config.CommandRun:  pipeline.Run,
+		config.CommandCron: command(cron.With(pipeline.Run)),
 	}
 }
 

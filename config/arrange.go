@@ -157,7 +157,7 @@ func (s *scanner) commandOf() {
 		s.out.command, s.out.positionals, s.out.problems = CommandHelp, nil, nil
 	}
 	switch s.out.command {
-	case CommandRun, CommandPlan, CommandUsage, CommandDoctor:
+	case CommandRun, CommandPlan, CommandUsage, CommandDoctor, CommandCron:
 		s.checkFlags()
 		s.checkConnectionAndToken()
 	case CommandRepair:

@@ -15,6 +15,7 @@ const (
 	CommandUsage   Command = "usage"
 	CommandDoctor  Command = "doctor"
 	CommandRepair  Command = "repair"
+	CommandCron    Command = "cron"
 	CommandVersion Command = "version"
 	CommandHelp    Command = "help"
 )
@@ -69,6 +70,11 @@ func commands() []commandSpec {
 			usageText:   "repair rooms [flags] " + connectionArguments,
 			description: repairDescription, examples: repairExamples(), exitCodes: repairExitCodes, flags: flags(CommandRepair),
 		},
+		{
+			command: CommandCron, usage: "run again and again, by a schedule", connects: true,
+			usageText:   "cron [flags] " + connectionArguments,
+			description: cronDescription, examples: cronExamples(), exitCodes: cronExitCodes, flags: flags(CommandCron),
+		},
 		{command: CommandVersion, usage: "print the version", usageText: "version"},
 		{command: CommandHelp, usage: "print this text, or that of a command", usageText: "help [command]"},
 	}
@@ -98,7 +104,9 @@ func (c commandSpec) takes(name string) bool {
 }
 
 // deletes says that the command is about deleting what is old: without an age there is nothing for it to do.
-func (c commandSpec) deletes() bool { return c.command == CommandRun || c.command == CommandPlan }
+func (c commandSpec) deletes() bool {
+	return c.command == CommandRun || c.command == CommandPlan || c.command == CommandCron
+}
 
 // speaksToSynapse says that the command needs a token: the database alone does not do.
 func (c commandSpec) speaksToSynapse() bool { return c.command != CommandUsage }

@@ -95,10 +95,7 @@ func TestHelpOfEachCommand(t *testing.T) {
 			t.Errorf("%s has %d examples", spec.command, len(spec.examples))
 		}
 		for _, example := range spec.examples {
-			command, _, _ := strings.Cut(example, " #")
-			command, _, _ = strings.Cut(command, "|")
-			command = strings.NewReplacer("'host=/run/postgresql dbname=synapse user=synapse'", "host=/run/postgresql", "'", "").Replace(command)
-			words := strings.Fields(command)
+			words := shellWords(example)
 			if cfg := mustParse(t, withToken(), words[1:]...); cfg.Command != spec.command {
 				t.Errorf("%q is a %s", example, cfg.Command)
 			}
@@ -109,4 +106,45 @@ func TestHelpOfEachCommand(t *testing.T) {
 			}
 		}
 	}
+}
+
+// shellWords are those of a command without its comment and what stands behind a pipe.
+func shellWords(line string) (words []string) {
+	word, quoted := "", false
+	for _, c := range line + " " {
+		switch {
+		case c == '\'':
+			quoted = !quoted
+		case quoted || c != ' ' && c != '#' && c != '|':
+			word += string(c)
+		default:
+			if word != "" {
+				words = append(words, word)
+			}
+			word = ""
+			if c != ' ' {
+				return words
+			}
+		}
+	}
+	return words
+}
+
+func TestCron(t *testing.T) {
+	cfg := mustParse(t, withToken("SYNUPKEEP_DOCKER_CRON_SCHEDULE", "30 2 * * *", "TZ", "Europe/Berlin"), "cron", "--delta", "30d", "--jitter", "1h", "--listen", ":9464", "--run-now")
+	before := time.Date(2026, time.March, 28, 12, 0, 0, 0, time.UTC)
+	if next := cfg.Cron.Schedule.Next(before); !next.Equal(time.Date(2026, time.March, 29, 1, 0, 0, 0, time.UTC)) {
+		t.Errorf("next at %v", next)
+	}
+	if cfg.Cron.Jitter != time.Hour || cfg.Cron.Listen != ":9464" || !cfg.Cron.RunNow {
+		t.Errorf("%+v", cfg.Cron)
+	}
+	cfg = mustParse(t, withToken("TZ", "UTC"), "cron", "--delta", "30d")
+	if next := cfg.Cron.Schedule.Next(before); !next.Equal(time.Date(2026, time.March, 29, 4, 0, 0, 0, time.UTC)) {
+		t.Errorf("by default next at %v", next)
+	}
+	wantErrors(t, withToken("TZ", "Europe/Berln"), []string{"cron", "--delta", "30d"}, "TZ")
+	wantErrors(t, withToken(), []string{"cron", "--delta", "30d", "--schedule", "4 o'clock", "--listen", "9464"}, "--schedule", "--listen")
+	wantErrors(t, withToken(), []string{"cron"}, "--delta")
+	wantErrors(t, withToken(), []string{"run", "--delta", "30d", "--run-now"}, "--run-now")
 }

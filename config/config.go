@@ -36,6 +36,9 @@ type Config struct {
 	// MaxDuration is how long a run begins new work, 0 for no limit.
 	MaxDuration time.Duration
 
+	// Cron is set with CommandCron.
+	Cron Cron
+
 	// RetryFor is how long a server that does not answer is waited for.
 	RetryFor time.Duration
 

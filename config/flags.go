@@ -36,19 +36,21 @@ func (f flagSpec) variables() []string {
 
 // flagSpecs lists the flags of all commands.
 func flagSpecs() []flagSpec {
-	run, plan, usage, doctor, repair := CommandRun, CommandPlan, CommandUsage, CommandDoctor, CommandRepair
+	run, plan, usage, doctor, repair, cron := CommandRun, CommandPlan, CommandUsage, CommandDoctor, CommandRepair, CommandCron
 	return slices.Concat(
-		of(serverFlags(), run, plan, usage, doctor, repair),
-		of(ageFlags(), run, plan, doctor),
-		of(choiceFlags(), run, plan, doctor),
-		of(roomFlag(), run, plan, doctor, repair),
-		of(paceFlags(), run, plan, doctor),
-		of(limitFlags(), run, plan, doctor),
-		of(logFlags(), run, plan, usage, doctor, repair),
-		of(stateFlag(), run, plan, doctor),
-		of(topFlag(), run, plan, usage),
-		of(fileFlags(), run, plan, usage),
-		of(runFlags(), run),
+		of(serverFlags(), run, plan, usage, doctor, repair, cron),
+		of(ageFlags(), run, plan, doctor, cron),
+		of(choiceFlags(), run, plan, doctor, cron),
+		of(roomFlag(), run, plan, doctor, repair, cron),
+		of(paceFlags(), run, plan, doctor, cron),
+		of(limitFlags(), run, plan, doctor, cron),
+		of(logFlags(), run, plan, usage, doctor, repair, cron),
+		of(stateFlag(), run, plan, doctor, cron),
+		of(topFlag(), run, plan, usage, cron),
+		of(fileFlags(), run, plan, usage, cron),
+		of(planFileFlag(), run),
+		of(runFlags(), run, cron),
+		of(cronFlags(), cron),
 		of(planFlags(), plan),
 		of(repairFlags(), repair),
 	)
@@ -174,9 +176,24 @@ func fileFlags() []flagSpec {
 	}
 }
 
+func planFileFlag() []flagSpec {
+	return []flagSpec{{name: "plan", usage: "carry out the plan in this `FILE`, which synupkeep plan --out wrote, and nothing beyond it"}}
+}
+
+func cronFlags() []flagSpec {
+	return []flagSpec{
+		{
+			name: "schedule", oldVariable: "SYNUPKEEP_DOCKER_CRON_SCHEDULE", fallback: defaultSchedule,
+			usage: "`TIMES` to run at: minute, hour, day of the month, month, day of the week, as cron has them; or @daily and the like",
+		},
+		{name: "jitter", fallback: "0", usage: "`DURATION` of which a part, at random, is waited for each time, so that not all servers begin at once"},
+		{name: "run-now", kind: truth, usage: "run once at the begin, too"},
+		{name: "listen", usage: "`ADDRESS` such as 127.0.0.1:9464 at which to answer /health (200 if the last run ended well, else 503) and /metrics"},
+	}
+}
+
 func runFlags() []flagSpec {
 	return []flagSpec{
-		{name: "plan", usage: "carry out the plan in this `FILE`, which synupkeep plan --out wrote, and nothing beyond it"},
 		{name: "outcomes", usage: "write a line of JSON to this `FILE` for each item that is deleted, fails, is left or skipped; .gz compresses it"},
 		{name: "metrics", usage: "write a text `FILE` for the node exporter of Prometheus"},
 		{name: "ping", usage: "`URL` that is told when a run begins (/start), when it ends with exit code 0, and when with another (/fail), as by healthchecks.io"},

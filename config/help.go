@@ -3,7 +3,7 @@ package config
 // What help prints of each command. Lines end before column 120.
 
 const usageText = `synupkeep run [flags] [postgres_connection_string [synapse_auth_token]]
-synupkeep plan | usage | doctor | repair rooms [flags] [...]
+synupkeep plan | usage | doctor | repair rooms | cron [flags] [...]
 synupkeep [flags] [postgres_connection_string [synapse_auth_token]]
 synupkeep version
 synupkeep help [command]`
@@ -125,3 +125,22 @@ const repairExitCodes = `  0         no room is broken any more
   11        a run is at work
   12        token rejected or not an admin's
   130, 143  interrupted by SIGINT, SIGTERM`
+
+const cronDescription = `cron stays, and does what run does at the times of --schedule, one run after the other: what falls due while one is at
+work is passed over. The times are those of the clock of TZ; where it is put forward or back no run is lost or doubled.
+SIGTERM lets a run under way finish what it is at, as it does for run.
+
+` + sayingThings
+
+func cronExamples() []string {
+	return []string{
+		"synupkeep cron --delta 90d                                     # every night at four",
+		"synupkeep cron --delta 90d --schedule '30 2 * * mon-fri' --jitter 1h",
+		"synupkeep cron --delta 90d --run-now --listen 127.0.0.1:9464   # and answer /health and /metrics",
+	}
+}
+
+const cronExitCodes = `  0         stopped by SIGINT or SIGTERM while no run was at work
+  1         could not go on (its port is taken)
+  2         wrong usage or configuration
+  130, 143  stopped by SIGINT, SIGTERM during a run, which ended for that; its report is written`

@@ -86,6 +86,7 @@ func (r *reader) config(a arrangement) *Config {
 	cfg.LogFormat = r.oneOf("log-format", logging.Text, logging.Text, logging.JSON)
 	cfg.Quiet = r.truth("quiet", false)
 	r.readOutput(cfg)
+	r.readCron(cfg)
 	cfg.Warnings = r.warnings
 	return cfg
 }
