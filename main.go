@@ -26,7 +26,7 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	os.Exit(program{
-		args: os.Args[1:], lookupEnv: os.LookupEnv, now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], lookupEnv: os.LookupEnv, dataDir: "/data", now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
 		signals: signals, commands: commands(), patience: lastPatience, exit: os.Exit,
 	}.main())
 }
@@ -38,6 +38,7 @@ type command func(ctx, feed context.Context, cfg *config.Config, log *logging.Lo
 func commands() map[config.Command]command {
 	return map[config.Command]command{
 		config.CommandRun:  pipeline.Run,
+		config.CommandPlan: pipeline.Plan,
 		config.CommandCron: command(cron.With(pipeline.Run)),
 	}
 }
@@ -50,6 +51,7 @@ const lastPatience = 30 * time.Second
 type program struct {
 	args           []string
 	lookupEnv      func(string) (string, bool)
+	dataDir        string
 	now            time.Time
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
@@ -60,7 +62,7 @@ type program struct {
 
 // main returns the exit code.
 func (p program) main() int {
-	cfg, _, err := config.Parse(config.Input{Args: p.args, LookupEnv: p.lookupEnv, Now: p.now, Stdout: p.stdout})
+	cfg, _, err := config.Parse(config.Input{Args: p.args, LookupEnv: p.lookupEnv, DataDir: p.dataDir, Now: p.now, Stdout: p.stdout})
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			_, _ = fmt.Fprintf(p.stderr, "synupkeep: %s\n", strings.TrimSuffix(line, "\n"))

@@ -5,6 +5,7 @@ package config
 import (
 	"time"
 
+	"synupkeep/internal/homeserver"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 )
@@ -35,6 +36,9 @@ type Config struct {
 	Max Maxima
 	// MaxDuration is how long a run begins new work, 0 for no limit.
 	MaxDuration time.Duration
+
+	// Synapse is Synapse's own configuration, nil where none was found.
+	Synapse *homeserver.Config
 
 	// Cron is set with CommandCron.
 	Cron Cron

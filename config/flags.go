@@ -70,7 +70,7 @@ func serverFlags() []flagSpec {
 			name: "postgres", oldVariable: "SYNUPKEEP_POSTGRES_CONNECTION_STRING",
 			usage: "`CONNECTION` to Synapse's database, a URL or in keyword form; PG* variables and ~/.pgpass complete it",
 		},
-		{name: "token-file", usage: "`FILE` that holds an admin's access token (the token itself: " + tokenVariable + ")"},
+		{name: "token-file", oldVariable: tokenVariable + "_FILE", usage: "`FILE` that holds an admin's access token (the token itself: " + tokenVariable + ")"},
 		{
 			name: "api-url", alias: "a", oldVariable: "SYNUPKEEP_SYNAPSE_API_URL", fallback: defaultAPIURL,
 			usage: "`URL` of the homeserver's admin API, without /_synapse",
@@ -78,6 +78,11 @@ func serverFlags() []flagSpec {
 		{
 			name: "media-store", alias: "m", oldVariable: "SYNUPKEEP_MEDIA_STORE_PATH", fallback: defaultMediaStore,
 			usage: "`DIRECTORY` that Synapse's media_store_path names",
+		},
+		{
+			name: "homeserver-config", kind: repeated,
+			usage: "`FILE` that is Synapse's homeserver.yaml, or a directory of such: what is not given otherwise of the database, the media " +
+				"store and the URL is taken from it (default: $" + homeserverVariable + ", or /data/homeserver.yaml if there is one)",
 		},
 	}
 }

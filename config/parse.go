@@ -25,6 +25,8 @@ type Input struct {
 	Args []string
 	// LookupEnv reads a variable, as os.LookupEnv does.
 	LookupEnv func(string) (string, bool)
+	// DataDir is where Synapse's container image has its data: a homeserver.yaml in it is found by itself. Empty: none is.
+	DataDir string
 	// Now is the local clock. It decides of warnings only: what an age means is a matter of the database's, see CheckAges.
 	Now time.Time
 	// Stdout takes what help and version print.
@@ -60,6 +62,8 @@ func Parse(in Input) (*Config, Command, error) {
 
 func (r *reader) config(a arrangement) *Config {
 	cfg := &Config{Command: r.command.command}
+	r.hasConnectionArgument = len(a.positionals) > 0
+	r.readHomeserver(cfg)
 	r.readPostgres(cfg, a.positionals)
 	r.readToken(cfg, a.positionals)
 	cfg.APIURL = r.apiURL()

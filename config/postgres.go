@@ -16,6 +16,9 @@ const acceptedPostgres = "a URL such as postgres://user@host:5432/synapse, or ke
 // a password.
 func (r *reader) readPostgres(cfg *Config, positionals []string) {
 	text, source, fromEnv := r.connectionString(positionals)
+	if r.noDatabase {
+		return
+	}
 	if source == "" {
 		complete := slices.ContainsFunc([]string{"PGHOST", "PGSERVICE", "PGDATABASE"}, func(name string) bool { return r.env(name) != "" })
 		if !complete {

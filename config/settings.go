@@ -19,6 +19,9 @@ type reader struct {
 	in       Input
 	command  commandSpec
 	settings map[string]setting
+	// hasConnectionArgument says that argument 1 is a connection string, noDatabase that what is wrong with the database
+	// has been said.
+	hasConnectionArgument, noDatabase bool
 	// secrets are texts that no error may show.
 	secrets  []string
 	problems Errors

@@ -36,30 +36,37 @@ func (t Token) Read() (Secret, error) {
 }
 
 func readTokenFile(name string) (Secret, os.FileMode, error) {
+	text, mode, err := readSecretFile(name)
+	switch {
+	case err != nil:
+		return Secret{}, 0, err
+	case text == "":
+		return Secret{}, 0, errNoToken
+	case len(text) > maxTokenBytes || !isToken(text):
+		return Secret{}, 0, errNotAToken
+	}
+	return NewSecret(text), mode, nil
+}
+
+// readSecretFile reads a small file without the white space around what it holds.
+func readSecretFile(name string) (text string, mode os.FileMode, err error) {
 	// The type is asked first: to open a pipe would wait for a writer.
 	info, err := os.Stat(name)
 	if err != nil {
-		return Secret{}, 0, withoutPath(err)
+		return "", 0, withoutPath(err)
 	}
 	if !info.Mode().IsRegular() {
-		return Secret{}, 0, errNotRegular
+		return "", 0, errNotRegular
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return Secret{}, 0, withoutPath(err)
+		return "", 0, withoutPath(err)
 	}
-	content, err := io.ReadAll(io.LimitReader(file, maxTokenBytes+1))
+	content, err := io.ReadAll(io.LimitReader(file, 2*maxTokenBytes))
 	if err := errors.Join(err, file.Close()); err != nil {
-		return Secret{}, 0, withoutPath(err)
+		return "", 0, withoutPath(err)
 	}
-	text := strings.TrimSpace(string(content))
-	switch {
-	case text == "":
-		return Secret{}, 0, errNoToken
-	case len(content) > maxTokenBytes || !isToken(text):
-		return Secret{}, 0, errNotAToken
-	}
-	return NewSecret(text), info.Mode(), nil
+	return strings.TrimSpace(string(content)), info.Mode(), nil
 }
 
 // withoutPath leaves of an os error what went wrong: the callers name the file.
