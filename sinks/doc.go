@@ -10,6 +10,7 @@
 // told apart, the rest counts as state. Characters that a terminal might act upon are written as \u escapes, so that the
 // output can be looked at as it is. The access token and the password of the database are replaced by *** in every text.
 //
+//	schema              1; it changes when the meaning of a key does, and not when one is added
 //	version             of synupkeep
 //	command             run, or plan: then nothing was deleted, and everything is what a run would do
 //	server_name         of the homeserver, empty if it could not be asked
@@ -36,6 +37,8 @@
 //	                    deleted and whose files the next run deletes
 //	  kept_by_reason, skipped_by_reason, left_by_reason   the same, by reason
 //	  failed            items
+//	  bytes_by_status   of media, by what became of it: done, kept, skipped, failed, left. As the database has the
+//	                    lengths, without thumbnails
 //	  held_by           history: rooms done, by what held their cut
 //	  rows_deleted      messages in history, media rows elsewhere
 //	  pinned_deleted    history: how many of the messages were pinned in their room

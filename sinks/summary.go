@@ -9,11 +9,16 @@ import (
 	"synupkeep/internal/item"
 )
 
+// summarySchema is that of docs/report.schema.json.
+const summarySchema = 1
+
 // Summary says what a run did. The package comment documents its JSON.
 //
 // A Tally fills in what it knows; whoever runs the flows sets the version, the server, Started, Ended and Warnings and
 // adds what ended the run with AddError or AddCause. ExitCode follows from Causes and nothing else.
 type Summary struct {
+	// Schema is the version of this JSON: it changes when the meaning of a key does, and not when one is added.
+	Schema  int    `json:"schema"`
 	Version string `json:"version"`
 	// Command is run, or plan: then everything is what a run would have done.
 	Command       string        `json:"command"`
@@ -71,6 +76,8 @@ type FlowSummary struct {
 	LeftTotal    int64                 `json:"left"`
 	Left         map[item.Reason]int64 `json:"left_by_reason"`
 	Failed       int64                 `json:"failed"`
+	// Sizes are bytes of media by what became of them, as the database has their lengths: without thumbnails.
+	Sizes map[item.Status]int64 `json:"bytes_by_status"`
 	// HeldBy counts the rooms that were purged by the term that held their cut.
 	HeldBy map[item.Reason]int64 `json:"held_by"`
 
@@ -153,6 +160,7 @@ func (s Summary) normal() Summary {
 	if !s.Started.IsZero() && !s.Ended.IsZero() {
 		s.DurationS = seconds(s.Ended.Sub(s.Started))
 	}
+	s.Schema = summarySchema
 	s.Started, s.Ended = utc(s.Started), utc(s.Ended)
 	s.Errors = append([]RunFailure{}, s.Errors...)
 	for i, e := range s.Errors {
@@ -183,6 +191,11 @@ func (f FlowSummary) normal() FlowSummary {
 			*m = map[item.Reason]int64{}
 		}
 	}
+	sizes := map[item.Status]int64{}
+	for _, status := range item.Statuses() {
+		sizes[status] = f.Sizes[status]
+	}
+	f.Sizes = sizes
 	return f
 }
 

@@ -101,6 +101,11 @@ func (t *Tally) Add(o item.Outcome) {
 	sum.Missing += o.Missing
 	sum.Bytes += o.Bytes
 	sum.Retries += int64(max(0, o.Tries-1))
+	if slices.Contains(item.Statuses(), o.Status) {
+		sum.Sizes[o.Status] += size(o)
+	} else {
+		sum.Sizes[item.Failed] += size(o)
+	}
 
 	switch o.Status {
 	case item.Done:
@@ -127,6 +132,14 @@ func (t *Tally) Add(o item.Outcome) {
 	// A status that nobody knows ends here as well: it must not pass for a success.
 	sum.Failed++
 	t.failed(o)
+}
+
+// size is how much the database says that media has.
+func size(o item.Outcome) int64 {
+	if o.Length == 0 && o.Media != nil {
+		return o.Media.Bytes
+	}
+	return o.Length
 }
 
 // Summary says how far the flows are. It shares no memory with the Tally and may be called at any time.

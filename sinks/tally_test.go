@@ -294,20 +294,23 @@ func TestNumbersOfAFlow(t *testing.T) {
 	tally := sinks.NewTally([]item.Flow{item.LocalMedia, item.Previews})
 	tally.SetCutOff(item.LocalMedia, fourOClock.In(newYork))
 	tally.Begin(item.LocalMedia, fourOClock)
-	tally.Add(item.Outcome{Flow: item.LocalMedia, Status: item.Done, Rows: 1, Files: 4, Bytes: 100, Tries: 3})
+	tally.Add(item.Outcome{Flow: item.LocalMedia, Status: item.Done, Rows: 1, Files: 4, Bytes: 100, Length: 60, Tries: 3})
 	tally.Add(item.Outcome{Flow: item.LocalMedia, Status: item.Failed, Rows: 1, Files: 1, Missing: 1, Bytes: 5, Tries: 0})
+	tally.Add(item.Outcome{Flow: item.LocalMedia, Status: "lost", Media: &item.Media{Bytes: 7}})
 	tally.End(item.LocalMedia, fourOClock.Add(1234567*time.Microsecond), nil)
 	tally.Begin(item.Previews, fourOClock)
 	tally.End(item.Previews, fourOClock.Add(-time.Hour), nil) // the clock was set back
 	s := tally.Summary()
 	empty := map[item.Reason]int64{}
+	sizeless := map[item.Status]int64{item.Done: 0, item.Failed: 0, item.Kept: 0, item.Left: 0, item.Skipped: 0}
 	none := sinks.Shares{ByRoom: []sinks.RoomShare{}, ByUser: []sinks.Share{}, ByOrigin: []sinks.Share{}, ByType: []sinks.Share{}, ByDay: []sinks.DayShare{}}
 	want := []sinks.FlowSummary{
 		{
-			Flow: item.LocalMedia, CutOff: fourOClock, Ran: true, DurationS: 1.235, Examined: 2, Done: 1, Failed: 1,
-			Rows: 2, Files: 5, Missing: 1, Bytes: 105, Retries: 2, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty, Shares: none,
+			Flow: item.LocalMedia, CutOff: fourOClock, Ran: true, DurationS: 1.235, Examined: 3, Done: 1, Failed: 2,
+			Sizes: map[item.Status]int64{item.Done: 60, item.Failed: 7, item.Kept: 0, item.Left: 0, item.Skipped: 0},
+			Rows:  2, Files: 5, Missing: 1, Bytes: 105, Retries: 2, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty, Shares: none,
 		},
-		{Flow: item.Previews, Ran: true, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty, Shares: none},
+		{Flow: item.Previews, Ran: true, Sizes: sizeless, Kept: empty, Skipped: empty, Left: empty, HeldBy: empty, Shares: none},
 	}
 	if diff := cmp.Diff(want, s.Flows); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

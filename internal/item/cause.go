@@ -43,6 +43,9 @@ func SortCauses(causes []Cause) []Cause {
 	return sorted
 }
 
+// Causes returns every cause, the most telling first.
+func Causes() []Cause { return ranked() }
+
 func ranked() []Cause {
 	return []Cause{
 		CauseUsage, CauseToken, CauseLocked, CauseRefused, CauseFailed,

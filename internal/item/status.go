@@ -64,6 +64,16 @@ const (
 	FilesLeft Reason = "files left"
 )
 
+// Reasons returns every reason but those that StateEvent makes.
+func Reasons() []Reason {
+	return []Reason{
+		NothingOld, NothingToPurge, NotSelected, NotYetWorthIt, Gap, Reported, YoungEvent, StateExtremity, Extremity, NewestEvent,
+		Redaction, Pinned, PartialState, NoExtremity, BeingDeleted, NoEventAtTheCut,
+		Avatar, Profile, AccountData, Invite, DelayedEvent, Event, Quarantined, Protected, Uploading, Admin, OriginDown, InUse, Changed,
+		Limit, Stopped, FilesLeft,
+	}
+}
+
 // StateEvent is the reason to keep media that a current state event of this type names: state:im.ponies.room_emotes. The
 // type may come from anybody; what is no plain word of letters, digits, dots, dashes and underscores is "state" alone.
 func StateEvent(eventType string) Reason {
