@@ -1,4 +1,4 @@
-package pipeline
+package connect
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
-	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 )
 
@@ -23,37 +22,60 @@ const (
 
 const comparing = "compare the database with the server"
 
-// checkSameServer compares what the API and the database say: a connection string of another Synapse, or of a copy of this
+// SameServer compares what the API and the database say: a connection string of another Synapse, or of a copy of this
 // one, would have media deleted by what is shown somewhere else, or some time ago.
-func (r *run) checkSameServer(ctx context.Context, user string) error {
-	if err := r.checkUser(ctx, user); err != nil {
-		return err
+type SameServer struct {
+	API *synapse.Client
+	// APIURL is the address of API, for people.
+	APIURL string
+	DB     *postgres.DB
+	// User is whose the token is.
+	User string
+	// RetryFor is how long a server that is away is waited for.
+	RetryFor time.Duration
+
+	warnings []string
+}
+
+// Check returns an *item.RunError when they are not of the same server, and warnings where that could not be told in every
+// way.
+func (s *SameServer) Check(ctx context.Context) (warnings []string, err error) {
+	s.warnings = nil
+	for _, step := range []func(context.Context) error{s.checkUser, s.checkPosition, s.checkLatestRoom} {
+		if err := step(ctx); err != nil {
+			return s.warnings, err
+		}
 	}
-	if err := r.checkPosition(ctx); err != nil {
-		return err
-	}
-	return r.checkLatestRoom(ctx)
+	return s.warnings, nil
+}
+
+func (s *SameServer) serverName() string { return ServerName(s.User) }
+
+// ServerName is the server's part of a user id; empty when there is none.
+func ServerName(user string) string {
+	_, name, _ := strings.Cut(user, ":")
+	return name
 }
 
 func otherServer(err error, hint string) error {
 	return &item.RunError{Cause: item.CauseRefused, Doing: comparing, Err: err, Hint: hint}
 }
 
-func (r *run) checkUser(ctx context.Context, user string) error {
+func (s *SameServer) checkUser(ctx context.Context) error {
 	var known bool
-	err := r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name = $1)`, user).Scan(&known)
+	err := s.DB.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name = $1)`, s.User).Scan(&known)
 	if err != nil {
-		return failed("look up the admin in the database", err, databaseHint(err))
+		return Failed("look up the admin in the database", err, DatabaseHint(err))
 	}
-	if !known && r.serverName != "" {
+	if !known && s.serverName() != "" {
 		// An application service's sender need not be a registered user: then any user of the same server will do.
-		err = r.db.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name LIKE '%:' || $1 LIMIT 1)`, r.serverName).Scan(&known)
+		err = s.DB.Reader.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM users WHERE name LIKE '%:' || $1 LIMIT 1)`, s.serverName()).Scan(&known)
 		if err != nil {
-			return failed("look up the server's users in the database", err, databaseHint(err))
+			return Failed("look up the server's users in the database", err, DatabaseHint(err))
 		}
 	}
-	if !known || r.serverName == "" {
-		return otherServer(fmt.Errorf("%s does not know %s, whose token this is", r.db.Target(), user),
+	if !known || s.serverName() == "" {
+		return otherServer(fmt.Errorf("%s does not know %s, whose token this is", s.DB.Target(), s.User),
 			"The connection string and --api-url belong to different servers.")
 	}
 	return nil
@@ -61,26 +83,26 @@ func (r *run) checkUser(ctx context.Context, user string) error {
 
 // checkPosition refuses a copy that the server has left behind. The server asks the database for every number that it gives
 // to an event, so it can never be further than the database that it writes to.
-func (r *run) checkPosition(ctx context.Context) error {
+func (s *SameServer) checkPosition(ctx context.Context) error {
 	var position int64
-	err := r.patiently(ctx, func() (err error) { position, err = r.api.Position(ctx, r.serverName); return err })
+	err := s.patiently(ctx, func() (err error) { position, err = s.API.Position(ctx, s.serverName()); return err })
 	switch {
 	case errors.Is(err, synapse.ErrNoPosition), err != nil && noSuchCall(err):
-		r.cannotTell(err)
+		s.cannotTell(err)
 		return nil
 	case err != nil:
-		return r.refusedBy(comparing, err)
+		return Refused(comparing, err, synapse.Advice)
 	}
-	last, err := synapse.LastPosition(ctx, r.db.Reader) // read after the server's, or it could be behind by now
+	last, err := synapse.LastPosition(ctx, s.DB.Reader) // read after the server's, or it could be behind by now
 	switch {
 	case errors.Is(err, synapse.ErrNoPrivilege):
-		r.cannotTell(err)
+		s.cannotTell(err)
 		return nil
 	case err != nil:
-		return failed(comparing, err, databaseHint(err))
+		return Failed(comparing, err, DatabaseHint(err))
 	case position > last:
 		return otherServer(fmt.Errorf("the server has come to event %d, and %s only to %d: it is a copy of the server's database "+
-			"that was left behind", position, r.db.Target(), last), sameDatabaseHint)
+			"that was left behind", position, s.DB.Target(), last), sameDatabaseHint)
 	}
 	return nil
 }
@@ -94,30 +116,30 @@ func noSuchCall(err error) bool {
 	return class == synapse.NotFound || class == synapse.Misrouted || class == synapse.Permanent
 }
 
-func (r *run) cannotTell(err error) {
-	r.warnings = append(r.warnings, "it could not be told in every way whether this is the database of the server at "+
-		r.cfg.APIURL+", rather than a copy: "+err.Error())
+func (s *SameServer) cannotTell(err error) {
+	s.warnings = append(s.warnings, "it could not be told in every way whether this is the database of the server at "+
+		s.APIURL+", rather than a copy: "+err.Error())
 }
 
 // checkLatestRoom compares which events are the latest of a room, that of the newest event in the database: a server that
 // is itself a copy, or older than the database, does not know it. On a server without any room nothing can be compared.
-func (r *run) checkLatestRoom(ctx context.Context) error {
+func (s *SameServer) checkLatestRoom(ctx context.Context) error {
 	for begun := time.Now(); ; {
 		var view latest
-		err := r.patiently(ctx, func() (err error) { view, err = compareLatestRoom(ctx, r.api, r.db.Reader); return err })
+		err := s.patiently(ctx, func() (err error) { view, err = compareLatestRoom(ctx, s.API, s.DB.Reader); return err })
 		switch {
 		case err != nil && synapse.IsAnswer(err) && noSuchCall(err):
-			r.cannotTell(err)
+			s.cannotTell(err)
 			return nil
 		case err != nil && synapse.IsAnswer(err):
-			return r.refusedBy(comparing, err)
+			return Refused(comparing, err, synapse.Advice)
 		case err != nil:
-			return failed(comparing, err, databaseHint(err))
+			return Failed(comparing, err, DatabaseHint(err))
 		case view.agree():
 			return nil
 		case time.Since(begun) > agreeWithin:
 			return otherServer(fmt.Errorf("the latest events of room %s are %s in %s, and %s for the server", view.room,
-				list(view.database), r.db.Target(), list(view.server)), "One of the two is a copy of the other. "+sameDatabaseHint)
+				list(view.database), s.DB.Target(), list(view.server)), "One of the two is a copy of the other. "+sameDatabaseHint)
 		}
 		if err := pause(ctx, askAgain); err != nil {
 			return err
@@ -126,30 +148,8 @@ func (r *run) checkLatestRoom(ctx context.Context) error {
 }
 
 // patiently asks again for as long as a server that is away is waited for, and where it answers 500.
-func (r *run) patiently(ctx context.Context, ask func() error) error {
-	return r.asking(ctx, ask, synapse.Again())
-}
-
-// pastHiccups asks again only where the server answers 500. A server that is away at the very beginning is told at once.
-func (r *run) pastHiccups(ctx context.Context, ask func() error) error {
-	return r.asking(ctx, ask, func(error) (bool, time.Duration) { return false, 0 })
-}
-
-// asking asks again where the server answers 500: these are the first calls of a run that need its database, and after
-// PostgreSQL was restarted it answers so once for each of its connections, 10 by default. Synapse 1.163 has the answer to
-// the very first ones in its caches, 1.98 has not.
-func (r *run) asking(ctx context.Context, ask func() error, again retry.Again) error {
-	const most = 20
-	hiccups := 0
-	quickly := retry.Policy{For: r.cfg.RetryFor, First: 50 * time.Millisecond, Most: time.Second}
-	_, err := quickly.Do(ctx, ask, func(err error) (bool, time.Duration) {
-		if synapse.Classify(err) == synapse.Hiccup {
-			hiccups++
-			return hiccups <= most, 0
-		}
-		return again(err)
-	})
-	return err
+func (s *SameServer) patiently(ctx context.Context, ask func() error) error {
+	return asking(ctx, s.RetryFor, ask, synapse.Again())
 }
 
 // latest is how a room ends, as the server says and as the database said right after it.

@@ -1,4 +1,4 @@
-package pipeline
+package connect
 
 import (
 	"sync"
@@ -7,9 +7,9 @@ import (
 	"synupkeep/internal/logging"
 )
 
-// token gives the admin's access token. Tokens of the Matrix Authentication Service live for minutes: when the server
+// Token gives the admin's access token. Tokens of the Matrix Authentication Service live for minutes: when the server
 // no longer knows ours, the file may hold a newer one.
-type token struct {
+type Token struct {
 	source config.Token
 	log    *logging.Logger
 
@@ -17,24 +17,25 @@ type token struct {
 	current config.Secret
 }
 
-func newToken(source config.Token, log *logging.Logger) (*token, error) {
+// NewToken reads the token and has the log hide it.
+func NewToken(source config.Token, log *logging.Logger) (*Token, error) {
 	current, err := source.Read()
 	if err != nil {
 		return nil, err
 	}
 	log.Hide(current.Reveal())
-	return &token{source: source, log: log, current: current}, nil
+	return &Token{source: source, log: log, current: current}, nil
 }
 
 // Token implements synapse.TokenSource.
-func (t *token) Token() string {
+func (t *Token) Token() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.current.Reveal()
 }
 
 // Renew implements synapse.TokenSource.
-func (t *token) Renew() bool {
+func (t *Token) Renew() bool {
 	fresh, err := t.source.Read()
 	if err != nil {
 		t.log.WithError(err).Warn("the token file could not be read again")
