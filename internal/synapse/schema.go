@@ -79,7 +79,7 @@ func ReadFeatures(ctx context.Context, db postgres.Querier) (Features, error) {
 // needed lists every table and column that our SQL names.
 func needed() map[string]string {
 	return map[string]string{
-		"rooms":                             "room_id",
+		"rooms":                             "room_id room_version",
 		"room_aliases":                      "room_alias room_id",
 		"events":                            "event_id room_id topological_ordering depth stream_ordering outlier origin_server_ts received_ts type",
 		"state_events":                      "event_id state_key",
@@ -88,7 +88,7 @@ func needed() map[string]string {
 		"event_edges":                       "event_id prev_event_id",
 		"event_forward_extremities":         "event_id room_id",
 		"event_backward_extremities":        "event_id room_id",
-		"event_to_state_groups":             "event_id",
+		"event_to_state_groups":             "event_id state_group",
 		"event_reports":                     "id event_id room_id received_ts",
 		"ex_outlier_stream":                 "event_id event_stream_ordering",
 		"current_state_events":              "event_id room_id type",
@@ -108,7 +108,7 @@ func needed() map[string]string {
 		"local_media_repository":            "media_id media_type media_length created_ts user_id quarantined_by url_cache last_access_ts safe_from_quarantine",
 		"local_media_repository_thumbnails": "media_id",
 		"local_media_repository_url_cache":  "media_id",
-		"remote_media_cache":                "media_origin media_id media_type media_length filesystem_id last_access_ts quarantined_by",
+		"remote_media_cache":                "media_origin media_id media_type media_length filesystem_id created_ts last_access_ts quarantined_by",
 		"remote_media_cache_thumbnails":     "media_origin media_id",
 	}
 }
