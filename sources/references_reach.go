@@ -43,19 +43,23 @@ func (r References) readReach(ctx context.Context) (to reach, err error) {
 		return to, err
 	}
 	to.High, to.Low, to.top, to.bottom = ends.high, ends.low, ends.top, ends.bottom
-	err = r.DB.QueryRow(ctx, `
-		SELECT txid_snapshot_xmax(txid_current_snapshot()), (SELECT oid FROM pg_database WHERE datname = current_database())
-			|| '/' || 'events'::regclass::oid || '/' || 'event_json'::regclass::oid`).Scan(&to.Transaction, &to.Database)
-	if err != nil {
+	if to.Transaction, to.Database, err = r.database(ctx); err != nil {
 		return to, err
 	}
-	cluster, err := r.cluster(ctx)
-	if err != nil {
-		return to, err
-	}
-	to.Database = r.ServerName + "/" + cluster + "/" + to.Database
 	to.Anchors, err = r.anchors(ctx)
 	return to, err
+}
+
+// database tells the database from every other one, as far as can be told, and how far it has come.
+func (r References) database(ctx context.Context) (transaction int64, name string, err error) {
+	err = r.DB.QueryRow(ctx, `
+		SELECT txid_snapshot_xmax(txid_current_snapshot()), (SELECT oid FROM pg_database WHERE datname = current_database())
+			|| '/' || 'events'::regclass::oid || '/' || 'event_json'::regclass::oid`).Scan(&transaction, &name)
+	if err != nil {
+		return 0, "", err
+	}
+	cluster, err := r.cluster(ctx)
+	return transaction, r.ServerName + "/" + cluster + "/" + name, err
 }
 
 // cluster tells this PostgreSQL from others, and from itself after it was put back to an earlier state by its write-ahead
@@ -119,14 +123,27 @@ func (r References) believe(ctx context.Context, head references.Head, now reach
 	case head.Transaction > now.Transaction, head.High > now.top:
 		return errors.New("the database is older than what is remembered of it")
 	}
+	same, other, err := r.compare(ctx, head.Anchors)
+	switch {
+	case err != nil:
+		return err
+	case other > 0:
+		return errors.New("the database was put back to an earlier state since")
+	case same == 0:
+		return errors.New("none of the newest events that are remembered is there any more")
+	}
+	return nil
+}
+
+// compare counts the events that lie where they lay, and the others that lie there now.
+func (r References) compare(ctx context.Context, anchors []references.Anchor) (same, other int, err error) {
 	places := map[int64]string{}
 	streams := []int64{}
-	for _, a := range head.Anchors {
+	for _, a := range anchors {
 		places[a.Stream] = a.EventID
 		streams = append(streams, a.Stream)
 	}
-	same, other := 0, 0
-	_, err := r.Retry.Do(ctx, func() error {
+	_, err = r.Retry.Do(ctx, func() error {
 		same, other = 0, 0
 		rows, err := r.DB.Query(ctx, `SELECT stream_ordering, event_id FROM events WHERE stream_ordering = ANY ($1)`, streams)
 		if err != nil {
@@ -143,13 +160,5 @@ func (r References) believe(ctx context.Context, head references.Head, now reach
 		})
 		return err
 	}, postgres.Again)
-	switch {
-	case err != nil:
-		return err
-	case other > 0:
-		return errors.New("the database was put back to an earlier state since")
-	case same == 0:
-		return errors.New("none of the newest events that are remembered is there any more")
-	}
-	return nil
+	return same, other, err
 }

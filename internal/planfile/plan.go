@@ -95,8 +95,8 @@ type Room struct {
 	EventID  string      `json:"event,omitempty"`
 	HeldBy   item.Reason `json:"held_by,omitempty"`
 	Messages int64       `json:"messages"`
-	// UnderWay is the id of a purge that somebody else had begun.
-	UnderWay string `json:"under_way,omitempty"`
+	// UnderWay says that somebody else had begun a purge, of which it is not known where it cuts.
+	UnderWay bool `json:"under_way,omitempty"`
 }
 
 // Media is media that goes.

@@ -61,7 +61,7 @@ func some(w *Writer) error {
 		w.AddMedia(item.LocalMedia, Media{"mxc://hs.example/b", 5}),
 		w.AddRoom(Room{ID: "!z:hs.example", Depth: 12, EventID: "$e", HeldBy: item.YoungEvent, Messages: 3}),
 		w.AddMedia(item.LocalMedia, Media{"mxc://hs.example/a", 10}),
-		w.AddRoom(Room{ID: "!a:hs.example", UnderWay: "purge"}),
+		w.AddRoom(Room{ID: "!a:hs.example", UnderWay: true}),
 		w.AddMedia(item.LocalMedia, Media{"mxc://hs.example/b", 5}),
 	)
 }
@@ -113,7 +113,7 @@ const golden = `{
     }
   },
   "history": [
-    {"room":"!a:hs.example","depth":0,"messages":0,"under_way":"purge"},
+    {"room":"!a:hs.example","depth":0,"messages":0,"under_way":true},
     {"room":"!z:hs.example","depth":12,"event":"$e","held_by":"young event","messages":3}
   ],
   "local-media": [

@@ -226,7 +226,7 @@ func (p *Plan) section(l *lines, flow item.Flow, seed maphash.Seed) error {
 	if !ok {
 		return fmt.Errorf("%s has no totals", flow)
 	}
-	set := newSet(seed)
+	set := newSet(seed, want.Items)
 	var total Total
 	last, more := "", true
 	for {
@@ -277,10 +277,10 @@ func (p *Plan) item(flow item.Flow, text []byte) (key string, amount int64, err 
 		if err := strictly(text, &room); err != nil {
 			return "", 0, err
 		}
-		if room.Messages < 0 || (room.EventID == "") != (room.UnderWay != "") {
+		if room.Messages < 0 || (room.EventID == "") != room.UnderWay {
 			return "", 0, errors.New("this is no room that can be purged")
 		}
-		p.rooms[room.ID] = Bound{Depth: room.Depth, UnderWay: room.UnderWay != ""}
+		p.rooms[room.ID] = Bound{Depth: room.Depth, UnderWay: room.UnderWay}
 		return room.ID, room.Messages, nil
 	}
 	var media Media

@@ -12,13 +12,16 @@ type Set struct {
 	hashes []uint64
 }
 
-func newSet(seed maphash.Seed) *Set { return &Set{seed: seed} }
+// newSet makes room for as many as there are said to be, within reason.
+func newSet(seed maphash.Seed, media int64) *Set {
+	const most = 1 << 24
+	return &Set{seed: seed, hashes: make([]uint64, 0, max(0, min(media, most)))}
+}
 
 func (s *Set) add(key string) { s.hashes = append(s.hashes, maphash.String(s.seed, key)) }
 
 func (s *Set) seal() {
 	slices.Sort(s.hashes)
-	s.hashes = slices.Clip(s.hashes)
 }
 
 // Len is how many media there are.
