@@ -13,13 +13,6 @@ import (
 	"synupkeep/sinks"
 )
 
-func createReport(path string) (*sinks.Report, error) {
-	if path == "" {
-		return nil, nil //nolint:nilnil // no report was asked for
-	}
-	return sinks.CreateReport(path)
-}
-
 // report is where every outcome of a flow ends.
 func (r *run) report(_ context.Context, o item.Outcome) error {
 	r.watchCeilings(o)
@@ -31,6 +24,9 @@ func (r *run) record(o item.Outcome) error {
 	r.tally.Add(o)
 	if r.plan != nil {
 		return nil
+	}
+	if r.files.outcomes != nil {
+		r.files.outcomes.Add(o)
 	}
 	log := r.log.With(logrus.Fields{"flow": o.Flow, "item": o.Key})
 	if o.Reason != "" {
@@ -67,15 +63,10 @@ func (r *run) summary(started time.Time, err error) sinks.Summary {
 	return s
 }
 
-// tell writes the summary wherever it was asked for, the file first: whoever reads the log may have gone to sleep. A
-// report that cannot be written is a failure of the run.
-func (r *run) tell(s sinks.Summary, report *sinks.Report, stdout io.Writer) []item.Cause {
-	if report != nil {
-		if err := report.Write(s); err != nil {
-			s.AddError(&item.RunError{Cause: item.CauseFailed, Doing: "write the report", Err: err})
-			r.log.WithError(err).Error("the report could not be written")
-		}
-	}
+// tell writes the summary wherever it was asked for, the files first: whoever reads the log may have gone to sleep. It
+// returns what became of it: a file that cannot be written is a failure of the run.
+func (r *run) tell(s sinks.Summary, stdout io.Writer) sinks.Summary {
+	r.tellFiles(&s)
 	for _, e := range s.Errors {
 		if e.Wanted() {
 			continue // it was said when it came
@@ -92,11 +83,12 @@ func (r *run) tell(s sinks.Summary, report *sinks.Report, stdout io.Writer) []it
 	if err := write(stdout, s); err != nil {
 		s.AddCause(item.CauseFailed)
 		r.log.WithError(err).Error("the summary could not be printed")
+		r.tellMetrics(&s)
 	}
 	if s.ExitCode == 0 {
 		r.log.Success("run complete")
 	}
-	return s.Causes
+	return s
 }
 
 // Version is the version of this program as its build tells it.

@@ -49,6 +49,7 @@ type run struct {
 
 	tally    *sinks.Tally
 	plan     *plan      // set while it is being made; then nothing acts
+	files    files      // where a run is told of beside stdout and log
 	ceilings []*ceiling // of --max-rooms and the like
 	retry    retry.Policy
 
@@ -100,12 +101,15 @@ func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 	ctx, release := r.endAfterGrace(ctx)
 	defer release()
 
-	report, err := createReport(r.cfg.Report)
+	ping := r.startPing(ctx)
+	err := r.createFiles(r.feed, started)
 	if err == nil {
 		err = r.bounded(ctx)
 	}
-	summary := r.summary(started, errors.Join(err, causeOf(feed), causeOf(ctx)))
-	return r.tell(summary, report, stdout)
+	err = errors.Join(err, r.endOutcomes())
+	summary := r.tell(r.summary(started, errors.Join(err, causeOf(feed), causeOf(ctx))), stdout)
+	ping.end(ctx, summary)
+	return summary.Causes
 }
 
 func (r *run) do(ctx context.Context) error {

@@ -59,17 +59,15 @@ func (o *Outcomes) Add(out item.Outcome) {
 	if o.file == nil {
 		return // whatever comes now comes after the report
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		o.fail(err)
+	}
+	switch {
 	case o.failure != nil:
+		o.lose(line, changed(out))
 	case o.zip:
 		o.wait(line)
-		return
-	default:
-		err = o.write(line)
-	}
-	if o.failure != nil {
+	case o.write(line) != nil:
 		o.lose(line, changed(out))
 	}
 }

@@ -160,12 +160,8 @@ func wholeMembers(ctx context.Context, file *os.File, size int64) (whole int64, 
 		switch {
 		case ctx.Err() != nil:
 			return 0, err
-		case err != nil && (errors.Is(err, errForeign) || !lines.ours):
-			return 0, errForeign
-		case err != nil && size-whole > 2*flushSize:
-			return 0, fmt.Errorf("it is damaged at byte %d, and %s follow: %w", whole, humanize.IBytes(uint64(size-whole)), err)
 		case err != nil:
-			return whole, nil // no more than the rest of one write
+			return whole, lines.torn(size-whole, err)
 		}
 		whole = counted.n - int64(in.Buffered())
 	}
@@ -176,6 +172,17 @@ func wholeMembers(ctx context.Context, file *os.File, size int64) (whole int64, 
 type lineReader struct {
 	text *bufio.Reader
 	ours bool // it was
+}
+
+// torn says whether what is left after the last whole member can be the rest of a last write.
+func (l *lineReader) torn(rest int64, err error) error {
+	switch {
+	case errors.Is(err, errForeign), !l.ours:
+		return errForeign
+	case rest > 2*flushSize:
+		return fmt.Errorf("it is damaged %s before its end: %w", humanize.IBytes(uint64(rest)), err)
+	}
+	return nil
 }
 
 // readMember reads a member to its end.
