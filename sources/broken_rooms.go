@@ -119,7 +119,7 @@ const brokenRooms = `
 	CROSS JOIN LATERAL (
 		SELECT COALESCE(array_agg(h.event_id), '{}') AS ids
 		FROM (SELECT x.event_id FROM ext x WHERE x.room_id = page.room_id AND x.wrong = '' AND x.event_id <> last.event_id
-			AND x.state_group IS DISTINCT FROM last.state_group ORDER BY x.event_id LIMIT $4) h
+			AND last.wrong = '' AND x.state_group IS DISTINCT FROM last.state_group ORDER BY x.event_id LIMIT $4) h
 	) lost
 	ORDER BY page.room_id`
 
