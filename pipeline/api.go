@@ -50,9 +50,9 @@ func (m *mediaAPI) left(call string) {
 	}
 }
 
-func (r *run) apiCalls(p *flow.Pipeline) stages.APICalls {
+func (r *run) apiCalls(p *flow.Pipeline, budget *stages.Budget) stages.APICalls {
 	return stages.APICalls{
-		DB: r.db.Writer, API: r.api, Turn: r.media.turn, Budget: stages.NewBudget(r.cfg.Media.Limit), Retry: r.retry, Flow: p, Held: r.held,
+		DB: r.db.Writer, API: r.api, Turn: r.media.turn, Budget: budget, Retry: r.retry, Flow: p, Held: r.held,
 		Quiet: apiQuiet, Longest: apiLongest, Unanswered: func(call string) {
 			r.log.Warn(call + ": no answer, the server may still be at it")
 			r.media.left(call)

@@ -15,11 +15,10 @@ import (
 // openJournal opens the journal of this server. Without a store of ours there is nothing to write down, and what an
 // earlier run wrote down waits for one that has the store.
 func (r *run) openJournal(context.Context) (err error) {
-	if r.store == nil {
+	if r.store == nil || r.plan != nil {
 		return nil
 	}
-	// Two servers may share a state directory.
-	name := "journal-" + url.PathEscape(r.serverName) + ".jsonl"
+	name := r.journalName()
 	var damage journal.Damage
 	r.journal, damage, err = journal.Open(r.cfg.StateDir, name)
 	switch {
@@ -34,6 +33,9 @@ func (r *run) openJournal(context.Context) (err error) {
 	r.warnings = append(r.warnings, damageWarnings(r.cfg.StateDir+"/"+name, damage)...)
 	return nil
 }
+
+// journalName differs between servers: two may share a state directory.
+func (r *run) journalName() string { return "journal-" + url.PathEscape(r.serverName) + ".jsonl" }
 
 func damageWarnings(path string, damage journal.Damage) (warnings []string) {
 	if damage.Lines > 0 {

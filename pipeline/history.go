@@ -18,13 +18,13 @@ import (
 // history purges the history of every room up to the cut-off.
 func (r *run) history(ctx context.Context) error {
 	p := flow.New(ctx, r.feed)
-	decide, purge := r.historyStages(p)
+	s := r.historyStages(p)
 
 	rooms := flow.From(p, r.rooms().Each)
 	worth, resting := flow.Fork(p, 1, rooms, hasWork)
 	smallest := flow.Collect(p, worth, smallFirst)
-	cuts, kept := flow.Fork(p, 2, smallest, cutWith(decide))
-	purged := flow.Map(p, r.cfg.History.InFlight, cuts, r.purger(p, purge))
+	cuts, kept := flow.Fork(p, s.deciding, smallest, cutWith(s.decide))
+	purged := flow.Map(p, r.cfg.History.InFlight, cuts, r.purger(p, s))
 	flow.Drain(p, flow.Merge(p, resting, kept, purged), r.report)
 
 	return r.wait(p)
@@ -61,7 +61,12 @@ func (r *run) rooms() sources.Rooms {
 	}
 }
 
-func (r *run) historyStages(p *flow.Pipeline) (*stages.Decide, *stages.Purge) {
+type historyStages struct {
+	decide   *stages.Decide
+	deciding int // rooms at once
+}
+
+func (r *run) historyStages(p *flow.Pipeline) historyStages {
 	h := r.cfg.History
 	tasks := synapse.Tasks{DB: r.db.Reader, Retry: r.retry}
 	cutter := &stages.Cutter{
@@ -69,17 +74,28 @@ func (r *run) historyStages(p *flow.Pipeline) (*stages.Decide, *stages.Purge) {
 		Holds:       &stages.Holds{DB: r.db.Reader, ReportsSince: r.now.Add(-h.ReportHold)},
 		SlidingSync: r.features.SlidingSync, KeepPinned: h.KeepPinned, Retry: r.retry,
 	}
-	budget := stages.NewBudget(h.Limit)
-	decide := &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: budget, Flow: p}
+	s := historyStages{decide: &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: stages.NewBudget(h.Limit), Flow: p}, deciding: 2}
+	if h.Limit > 0 {
+		s.deciding = 1 // in order, so that a plan and a run choose the same rooms
+	}
+	return s
+}
+
+// purger purges, or counts in a plan.
+func (r *run) purger(p *flow.Pipeline, s historyStages) func(context.Context, item.Cut) (item.Outcome, error) {
+	if r.plan != nil {
+		return r.plan.cutCounter(p)
+	}
+	h, d := r.cfg.History, s.decide
 	purge := &stages.Purge{
-		Purger: r.api, Tasks: tasks, Cutter: cutter, Budget: budget, Retry: r.retry, Flow: p, Held: r.held, Now: r.db.Now,
-		Gate:    &stages.Gate{Tasks: tasks, InFlight: h.InFlight, Patience: h.Timeout, Waiting: r.sayBusy},
+		Purger: r.api, Tasks: d.Tasks, Cutter: d.Cutter, Budget: d.Budget, Retry: r.retry, Flow: p, Held: r.held, Now: r.db.Now,
+		Gate:    &stages.Gate{Tasks: d.Tasks, InFlight: h.InFlight, Patience: h.Timeout, Waiting: r.sayBusy},
 		Timeout: h.Timeout, Grace: r.grace,
 	}
 	if h.RatePerMinute > 0 {
 		purge.Pace = rate.NewLimiter(rate.Limit(h.RatePerMinute/time.Minute.Seconds()), 1)
 	}
-	return decide, purge
+	return purge.Do
 }
 
 // sayBusy explains a pause. After its own restart Synapse takes up what it was at only within a minute.

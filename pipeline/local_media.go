@@ -17,14 +17,14 @@ func (r *run) localMedia(ctx context.Context) error {
 	}
 	p := flow.New(ctx, r.feed)
 	s := r.mediaStages(p, item.LocalMedia)
-	r.keepShown(s.protect, shown)
-	rows := stages.NewDeleteLocal(s.rows, r.cutOffs[item.LocalMedia], news)
+	r.keepShown(s.choose.Protect, shown)
 
 	old := flow.From(p, gently(p, r.localSource().Each))
-	unshown, kept := flow.Fork(p, 1, old, protecting(s.protect))
-	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unshown, unless(s.check.Do))
-	gone, rest := r.rowsThenFiles(p, s, rows, deletable)
-	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
+	deletable, kept := s.deletable(old)
+	gone, rest := s.rowsThenFiles(deletable, func(d stages.DeleteRows) *stages.DeleteRows {
+		return stages.NewDeleteLocal(d, r.cutOffs[item.LocalMedia], news)
+	})
+	flow.Drain(p, flow.Merge(p, kept, rest, gone), r.report)
 
 	return r.wait(p)
 }
@@ -36,10 +36,9 @@ func (r *run) localSource() sources.LocalMedia {
 }
 
 // keepShown tells a stage what stays although it is old.
-func (r *run) keepShown(protect *stages.Protect, shown *stages.Shown) *stages.Protect {
+func (r *run) keepShown(protect *stages.Protect, shown *stages.Shown) {
 	protect.Shown, protect.LetEventsGo = shown, !r.cfg.Media.KeepShown
 	protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
 	protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
 	protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
-	return protect
 }

@@ -17,23 +17,22 @@ func (r *run) localMediaAPI(ctx context.Context) error {
 	}
 	news.pause = time.Second // one call deletes one upload
 	p := flow.New(ctx, r.feed)
-	calls := r.apiCalls(p)
-	protect := r.keepShown(&stages.Protect{Budget: calls.Budget, Flow: p}, shown)
-	remove := stages.DeleteMedia{APICalls: calls, CutOff: r.cutOffs[item.LocalMedia], News: news}
+	s := r.mediaStages(p, item.LocalMedia)
+	r.keepShown(s.choose.Protect, shown)
 
 	old := flow.From(p, gently(p, r.localSource().Each))
-	unshown, kept := flow.Fork(p, 1, old, protecting(protect))
-	ended := flow.Map(p, 1, unshown, r.mediaDeleter(p, &remove))
+	unshown, kept := s.deletable(old)
+	ended := flow.Map(p, 1, unshown, r.mediaDeleter(s, news))
 	flow.Drain(p, flow.Merge(p, kept, ended), r.report)
 
 	return r.wait(p)
 }
 
 // mediaDeleter deletes, or counts in a plan.
-func (r *run) mediaDeleter(p *flow.Pipeline, remove *stages.DeleteMedia) func(context.Context, item.Media) (item.Outcome, error) {
-	if r.plan == nil {
-		return remove.Do
+func (r *run) mediaDeleter(s mediaStages, news *news) func(context.Context, item.Media) (item.Outcome, error) {
+	if r.plan != nil {
+		return r.plan.mediaCounter(s.p)
 	}
-	count := stages.Count{Budget: remove.Budget, Flow: p}
-	return count.Media
+	remove := stages.DeleteMedia{APICalls: r.apiCalls(s.p, s.choose.Budget), CutOff: r.cutOffs[item.LocalMedia], News: news}
+	return remove.Do
 }

@@ -14,64 +14,55 @@ import (
 
 // mediaStages are what the three media flows have in common.
 type mediaStages struct {
-	protect *stages.Protect
-	check   *stages.CheckFiles
-	ramp    *stages.Ramp
-	rows    stages.DeleteRows // the common part; each flow makes its own of it
-	files   *stages.DeleteFiles
+	run    *run
+	flow   item.Flow
+	p      *flow.Pipeline
+	choose *stages.Choose
 }
 
 func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
-	m := r.cfg.Media
-	budget := stages.NewBudget(m.Limit)
-	ramp := stages.NewRamp(m.BatchSize, p)
-	ramp.Doubt = func() error { return r.doubt(p.Context(), f) }
-	return mediaStages{
-		protect: &stages.Protect{Budget: budget, Flow: p},
-		check:   &stages.CheckFiles{Store: r.store},
-		ramp:    ramp,
-		rows:    stages.DeleteRows{DB: r.db.Writer, Ramp: ramp, Budget: budget, Retry: r.retry, Flow: p, Journal: r.journal, Held: r.held},
-		files:   &stages.DeleteFiles{Store: r.store, Retry: fileRetry(), Stopping: p.Stopping},
+	budget := stages.NewBudget(r.cfg.Media.Limit)
+	choose := &stages.Choose{Protect: &stages.Protect{Budget: budget, Flow: p}, Check: stages.CheckName, Budget: budget}
+	if r.store != nil {
+		files := stages.CheckFiles{Store: r.store}
+		choose.Check = files.Do
 	}
+	return mediaStages{run: r, flow: f, p: p, choose: choose}
+}
+
+// deletable leaves out what is protected, what could not be deleted and what is beyond the limit.
+func (s mediaStages) deletable(old <-chan item.Media) (deletable <-chan item.Media, rest <-chan item.Outcome) {
+	if s.run.cfg.Media.Limit > 0 {
+		return flow.Fork(s.p, 1, old, s.choose.InOrder)
+	}
+	unprotected, kept := flow.Fork(s.p, 1, old, s.choose.Unprotected)
+	deletable, stuck := flow.Fork(s.p, s.run.cfg.Media.DeleteConcurrency, unprotected, s.choose.Deletable)
+	return deletable, flow.Merge(s.p, kept, stuck)
 }
 
 // rowsThenFiles deletes the rows of media in batches, then their files in parallel. In a plan it only counts.
-func (r *run) rowsThenFiles(p *flow.Pipeline, s mediaStages, rows *stages.DeleteRows, deletable <-chan item.Media) (gone, rest <-chan item.Outcome) {
+func (s mediaStages) rowsThenFiles(deletable <-chan item.Media, of deleterOf) (gone, rest <-chan item.Outcome) {
+	r, p := s.run, s.p
 	if r.plan != nil {
-		count := stages.Count{Budget: s.rows.Budget, Flow: p}
-		return flow.Map(p, 1, deletable, count.Media), flow.Merge[item.Outcome](p)
+		return flow.Map(p, r.cfg.Media.DeleteConcurrency, deletable, r.plan.mediaCounter(p)), flow.Merge[item.Outcome](p)
 	}
-	batches := flow.Batch(p, deletable, s.ramp.Size)
+	ramp := stages.NewRamp(r.cfg.Media.BatchSize, p)
+	ramp.Doubt = func() error { return r.doubt(p.Context(), s.flow) }
+	rows := of(stages.DeleteRows{
+		DB: r.db.Writer, Ramp: ramp, Budget: s.choose.Budget, Retry: r.retry, Flow: p, Journal: r.journal, Held: r.held,
+	})
+	files := stages.DeleteFiles{Store: r.store, Retry: fileRetry(), Stopping: p.Stopping}
+	batches := flow.Batch(p, deletable, ramp.Size)
 	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
-	return flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.files.Do), rest
+	return flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, files.Do), rest
 }
+
+// deleterOf makes of what the flows have in common what deletes the rows of one.
+type deleterOf func(stages.DeleteRows) *stages.DeleteRows
 
 // fileRetry: what ails a file system for a moment is over in seconds or needs a person.
 func fileRetry() retry.Policy {
 	return retry.Policy{For: 15 * time.Second, First: 50 * time.Millisecond, Most: 3 * time.Second}
-}
-
-// unless forks on a decision: what has an outcome already goes to the report.
-func unless(decide func(item.Media) (item.Outcome, bool)) func(context.Context, item.Media, func(item.Media) error, func(item.Outcome) error) error {
-	return func(ctx context.Context, m item.Media, pass func(item.Media) error, keep func(item.Outcome) error) error {
-		if ctx.Err() != nil {
-			return pass(m) // what follows leaves it to the next run
-		}
-		if out, ok := decide(m); !ok {
-			return keep(out)
-		}
-		return pass(m)
-	}
-}
-
-// protecting forks on what is to stay.
-func protecting(protect *stages.Protect) func(context.Context, item.Media, func(item.Media) error, func(item.Outcome) error) error {
-	return func(_ context.Context, m item.Media, pass func(item.Media) error, keep func(item.Outcome) error) error {
-		if out, ok := protect.Do(&m); !ok {
-			return keep(out)
-		}
-		return pass(m)
-	}
 }
 
 // gently lets an error of the source stop the flow softly: rows that are gone must be followed by their files.

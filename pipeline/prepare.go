@@ -30,6 +30,9 @@ func (r *run) prepare(locked func()) error {
 		}
 		return err
 	}
+	if r.plan != nil {
+		lock = within(lookTime, r.sayAtWork)
+	}
 	for _, step := range []func(context.Context) error{
 		within(lookTime, r.openDatabase), within(lookTime, r.checkSchema), lock,
 		r.checkServer, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
@@ -70,7 +73,11 @@ func failed(doing string, err error, hint string) error {
 }
 
 func (r *run) openDatabase(ctx context.Context) (err error) {
-	if r.db, err = postgres.Open(ctx, r.cfg.Postgres.Reveal()); err != nil {
+	open := postgres.Open
+	if r.plan != nil {
+		open = postgres.Look
+	}
+	if r.db, err = open(ctx, r.cfg.Postgres.Reveal()); err != nil {
 		return failed("open the database", err, databaseHint(err))
 	}
 	if err := r.readClock(ctx); err != nil {
@@ -108,7 +115,7 @@ func (r *run) checkSchema(ctx context.Context) (err error) {
 	const doing = "look at the database's schema"
 	r.features, err = synapse.ReadFeatures(ctx, r.db.Reader)
 	if err == nil {
-		err = synapse.CheckPrivileges(ctx, r.db.Reader, r.needs())
+		err = r.checkPrivileges(ctx)
 	}
 	switch {
 	case errors.Is(err, synapse.ErrNotSynapse):
@@ -119,6 +126,24 @@ func (r *run) checkSchema(ctx context.Context) (err error) {
 		return failed(doing, err, "Connect as the role that Synapse uses, or GRANT what is missing (against row-level security: BYPASSRLS).")
 	case err != nil:
 		return failed(doing, err, databaseHint(err))
+	}
+	return nil
+}
+
+// checkPrivileges looks whether the role may do what a run does. A plan needs to read; what a run would lack it says.
+func (r *run) checkPrivileges(ctx context.Context) error {
+	needs := r.needs()
+	if r.plan == nil {
+		return synapse.CheckPrivileges(ctx, r.db.Reader, needs)
+	}
+	err := synapse.CheckPrivileges(ctx, r.db.Reader, synapse.Needs{AccountData: needs.AccountData})
+	if err != nil {
+		return err
+	}
+	if err := synapse.CheckPrivileges(ctx, r.db.Reader, needs); errors.Is(err, synapse.ErrNoPrivilege) {
+		r.warnings = append(r.warnings, "a run with this connection string would be refused: "+err.Error())
+	} else if err != nil {
+		return err
 	}
 	return nil
 }
@@ -140,7 +165,11 @@ func (r *run) checkServer(ctx context.Context) error {
 	if err != nil {
 		return &item.RunError{Cause: item.CauseUsage, Doing: "read the token", Err: err}
 	}
-	r.api = synapse.NewClient(r.cfg.APIURL, token)
+	newClient := synapse.NewClient
+	if r.plan != nil {
+		newClient = synapse.NewLooker
+	}
+	r.api = newClient(r.cfg.APIURL, token)
 	if r.serverVersion, err = r.api.ServerVersion(ctx); err != nil {
 		return r.refusedBy(doing, err)
 	}

@@ -14,13 +14,13 @@ import (
 func (r *run) remoteMedia(ctx context.Context) error {
 	p := flow.New(ctx, r.feed)
 	s := r.mediaStages(p, item.RemoteMedia)
-	rows := stages.NewDeleteRemote(s.rows, r.cutOffs[item.RemoteMedia])
 
 	old := flow.From(p, gently(p, r.remoteSource().Each))
-	unwanted, kept := flow.Fork(p, 1, old, protecting(s.protect))
-	deletable, stuck := flow.Fork(p, r.cfg.Media.DeleteConcurrency, unwanted, unless(s.check.Do))
-	gone, rest := r.rowsThenFiles(p, s, rows, deletable)
-	flow.Drain(p, flow.Merge(p, kept, stuck, rest, gone), r.report)
+	deletable, kept := s.deletable(old)
+	gone, rest := s.rowsThenFiles(deletable, func(d stages.DeleteRows) *stages.DeleteRows {
+		return stages.NewDeleteRemote(d, r.cutOffs[item.RemoteMedia])
+	})
+	flow.Drain(p, flow.Merge(p, kept, rest, gone), r.report)
 
 	return r.wait(p)
 }

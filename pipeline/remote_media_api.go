@@ -20,13 +20,9 @@ func (r *run) remoteMediaAPI(ctx context.Context) error {
 		return err
 	}
 	p := flow.New(ctx, r.feed)
-	purge := stages.PurgeCache{APICalls: r.apiCalls(p), Pace: pace, CutOff: source.CutOff}
-	if !r.cfg.Media.DeleteOfDeadServers {
-		purge.DownSince = sources.DownSince(r.now)
-	}
 
 	steps := flow.From(p, gently(p, source.Steps))
-	ended := flow.Expand(p, 1, steps, r.cachePurger(p, &purge))
+	ended := flow.Expand(p, 1, steps, r.cachePurger(p, pace))
 	flow.Drain(p, ended, r.report)
 
 	return r.wait(p)
@@ -50,10 +46,15 @@ func (r *run) refuseDown(ctx context.Context, source sources.RemoteByAccess) err
 }
 
 // cachePurger purges, or counts in a plan.
-func (r *run) cachePurger(p *flow.Pipeline, purge *stages.PurgeCache) func(context.Context, []item.Media, func(item.Outcome) error) error {
-	if r.plan == nil {
-		return purge.Do
+func (r *run) cachePurger(p *flow.Pipeline, pace *stages.Pace) func(context.Context, []item.Media, func(item.Outcome) error) error {
+	budget := stages.NewBudget(r.cfg.Media.Limit)
+	if r.plan != nil {
+		count := stages.CountSteps{Budget: budget, Flow: p}
+		return count.Do
 	}
-	count := stages.CountSteps{Count: stages.Count{Budget: purge.Budget, Flow: p}}
-	return count.Do
+	purge := stages.PurgeCache{APICalls: r.apiCalls(p, budget), Pace: pace, CutOff: r.cutOffs[item.RemoteMedia]}
+	if !r.cfg.Media.DeleteOfDeadServers {
+		purge.DownSince = sources.DownSince(r.now)
+	}
+	return purge.Do
 }

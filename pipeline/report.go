@@ -23,7 +23,7 @@ func (r *run) report(_ context.Context, o item.Outcome) error {
 func (r *run) record(o item.Outcome) error {
 	r.tally.Add(o)
 	if r.plan != nil {
-		return nil
+		return r.plan.outcome(o)
 	}
 	if r.files.outcomes != nil {
 		r.files.outcomes.Add(o)
@@ -57,6 +57,7 @@ func (r *run) summary(started time.Time, err error) sinks.Summary {
 		s.ServerName, s.ServerVersion = r.serverName, r.serverVersion
 		s.Warnings = append(s.Warnings, r.warnings...)
 	}
+	r.looked.tell(&s)
 	s.Warnings = append(s.Warnings, r.media.warnings()...)
 	s.AddError(err)
 	s.AddError(causeOf(r.feed))
@@ -86,7 +87,7 @@ func (r *run) tell(s sinks.Summary, stdout io.Writer) sinks.Summary {
 		r.tellMetrics(&s)
 	}
 	if s.ExitCode == 0 {
-		r.log.Success("run complete")
+		r.log.Success(string(r.cfg.Command) + " complete")
 	}
 	return s
 }

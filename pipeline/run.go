@@ -49,6 +49,7 @@ type run struct {
 
 	tally    *sinks.Tally
 	plan     *plan      // set while it is being made; then nothing acts
+	looked   *looked    // what was looked up at the end
 	files    files      // where a run is told of beside stdout and log
 	ceilings []*ceiling // of --max-rooms and the like
 	retry    retry.Policy
@@ -84,9 +85,9 @@ func Run(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, std
 
 func newRun(cfg *config.Config, log *logging.Logger) *run {
 	tally := sinks.NewTally(cfg.Flows)
-	tally.Redact = log.Redact
+	tally.Redact, tally.Top = log.Redact, cfg.Top
 	return &run{
-		cfg: cfg, log: log, tally: tally, cutOffs: map[item.Flow]time.Time{},
+		cfg: cfg, log: log, tally: tally, looked: &looked{}, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
 		localClock: time.Now, media: newMediaAPI(),
 	}
@@ -114,6 +115,9 @@ func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 
 func (r *run) do(ctx context.Context) error {
 	defer r.close(ctx)
+	if r.plan != nil {
+		return r.make(ctx)
+	}
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	defer watch.Wait()
@@ -129,6 +133,7 @@ func (r *run) do(ctx context.Context) error {
 	}
 	if err == nil {
 		err = r.flows(ctx)
+		r.nameRooms(ctx)
 	}
 	r.budget.Stop() // from now on there is nothing that it could end
 	unwatch()

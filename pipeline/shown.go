@@ -23,6 +23,9 @@ func (r *run) references() sources.References {
 	}
 	if r.plan != nil {
 		refs.Going = r.plan.goes
+		if r.plan.only && refs.Memory != nil {
+			refs.Memory = refs.Memory.ReadOnly()
+		}
 	}
 	return refs
 }

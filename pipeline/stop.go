@@ -13,7 +13,7 @@ import (
 // startBudget stops the run softly when its time is used up.
 func (r *run) startBudget() *time.Timer {
 	limit := r.cfg.MaxDuration
-	if limit <= 0 {
+	if limit <= 0 || r.plan != nil { // half a plan is none
 		idle := time.NewTimer(0)
 		idle.Stop()
 		return idle

@@ -19,6 +19,7 @@ import (
 	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox"
 	"synupkeep/sinks"
+	"synupkeep/stages"
 )
 
 // stops are the two contexts of a run and what ends them, as signals do.
@@ -276,7 +277,10 @@ func TestNothingIsLookedAtAfterAHardStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	passed := 0
-	err := unless(func(item.Media) (out item.Outcome, ok bool) { t.Error("it looks"); return out, true })(ctx, item.Media{},
+	choose := stages.Choose{
+		Budget: stages.NewBudget(0), Check: func(item.Media) (out item.Outcome, ok bool) { t.Error("it looks"); return out, true },
+	}
+	err := choose.Deletable(ctx, item.Media{},
 		func(item.Media) error { passed++; return nil }, func(item.Outcome) error { t.Error("it has an outcome"); return nil })
 	if err != nil || passed != 1 {
 		t.Errorf("passed on %d times, %v", passed, err)

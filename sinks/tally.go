@@ -27,6 +27,10 @@ const (
 type Tally struct {
 	// Redact is that of the summary. It is set before the first outcome.
 	Redact Redact
+	// Top is how many rooms, users, origins and types are named, 10 where it is 0. Plan says that nothing is done: then
+	// nothing that is left is left undone. Both are set before the first outcome.
+	Top  int
+	Plan bool
 
 	mu    sync.Mutex
 	flows []*flowTally
@@ -39,6 +43,7 @@ type Tally struct {
 
 type flowTally struct {
 	sum   FlowSummary
+	who   sharesTally
 	begun time.Time
 	err   error
 }
@@ -86,7 +91,10 @@ func (t *Tally) End(f item.Flow, now time.Time, err error) {
 func (t *Tally) Add(o item.Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sum := &t.flow(o.Flow).sum
+	flow := t.flow(o.Flow)
+	sum := &flow.sum
+	flow.who.top = cmp.Or(t.Top, defaultTop)
+	flow.who.add(o)
 	sum.Examined++
 	sum.Rows += o.Rows
 	sum.Pinned += o.Pinned
@@ -157,11 +165,12 @@ func (t *Tally) Summary() Summary {
 	order := map[item.Flow]int{}
 	for i, flow := range t.flows {
 		order[flow.sum.Flow] = i
+		flow.sum.Shares = flow.who.shares()
 		s.Flows = append(s.Flows, flow.sum)
 		if flow.sum.Failed > 0 {
 			s.AddCause(item.CauseItems)
 		}
-		if flow.sum.LeftTotal > 0 {
+		if flow.sum.LeftTotal > 0 && !t.Plan {
 			s.AddCause(item.CauseLeft)
 		}
 		s.AddError(flow.err)

@@ -112,8 +112,8 @@ func (s LocalMedia) read(ctx context.Context, query string, at position) (page [
 		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (item.Media, error) {
 			m := item.Media{Flow: item.LocalMedia, Origin: s.ServerName}
 			var quarantined, safe, uploading bool
-			err := row.Scan(&m.ID, &m.UserID, &m.Type, &m.Bytes, &next.created, &quarantined, &safe, &uploading)
-			next.user, next.id, m.FileID = m.UserID, m.ID, m.ID
+			err := row.Scan(&m.ID, &m.UserID, &m.Type, &m.Bytes, &m.Created, &quarantined, &safe, &uploading)
+			next.user, next.created, next.id, m.FileID = m.UserID, m.Created, m.ID, m.ID
 			m.Keep = kept(quarantined, safe, uploading)
 			return m, err
 		})
@@ -186,8 +186,8 @@ func (s Previews) read(ctx context.Context, created int64, id string) (page []it
 		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (item.Media, error) {
 			m := item.Media{Flow: item.Previews, Origin: s.ServerName}
 			var quarantined, safe bool
-			err := row.Scan(&m.ID, &m.Type, &m.Bytes, &last, &quarantined, &safe)
-			m.FileID, m.Keep = m.ID, kept(quarantined, safe, false)
+			err := row.Scan(&m.ID, &m.Type, &m.Bytes, &m.Created, &quarantined, &safe)
+			last, m.FileID, m.Keep = m.Created, m.ID, kept(quarantined, safe, false)
 			return m, err
 		})
 		return err

@@ -86,7 +86,7 @@ func (s RemoteByAccess) read(ctx context.Context, from int64) (page []item.Media
 		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (item.Media, error) {
 			m := item.Media{Flow: item.RemoteMedia}
 			var quarantined bool
-			err := row.Scan(&m.Origin, &m.ID, &m.FileID, &m.Type, &m.Bytes, &quarantined, &m.LastAccess)
+			err := row.Scan(&m.Origin, &m.ID, &m.FileID, &m.Type, &m.Bytes, &m.Created, &quarantined, &m.LastAccess)
 			m.Keep = kept(quarantined, false, false)
 			return m, err
 		})

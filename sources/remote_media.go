@@ -34,7 +34,7 @@ const (
 	blocks = 128
 
 	remoteColumns = `media_origin, media_id, COALESCE(filesystem_id, ''), COALESCE(media_type, ''),
-		COALESCE(media_length, 0), quarantined_by IS NOT NULL`
+		COALESCE(media_length, 0), COALESCE(created_ts, 0), quarantined_by IS NOT NULL`
 
 	// The schema allows NULLs: without a time of access media counts as young, without a key it is none.
 	remoteOld = `last_access_ts < $1 AND media_origin IS NOT NULL AND media_id IS NOT NULL`
@@ -163,7 +163,7 @@ func (s RemoteMedia) collect(ctx context.Context, query string, args ...any) ([]
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (item.Media, error) {
 		m := item.Media{Flow: item.RemoteMedia}
 		var quarantined bool
-		err := row.Scan(&m.Origin, &m.ID, &m.FileID, &m.Type, &m.Bytes, &quarantined)
+		err := row.Scan(&m.Origin, &m.ID, &m.FileID, &m.Type, &m.Bytes, &m.Created, &quarantined)
 		m.Keep = kept(quarantined, false, false)
 		return m, err
 	})

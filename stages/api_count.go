@@ -8,28 +8,52 @@ import (
 
 // CountSteps stands where PurgeCache does, in a plan.
 type CountSteps struct {
-	Count
-	over bool // the limit is used up
+	Budget *Budget
+	Flow   Stopper
+
+	over item.Reason // why no step is counted any more; "" while they are
 }
 
 // Do counts one step.
 func (c *CountSteps) Do(ctx context.Context, step []item.Media, emit func(item.Outcome) error) error {
-	part := step[:0]
-	if !c.over {
-		var granted int
-		part, granted = afford(c.Budget, step)
-		c.Budget.GiveBack(granted) // Media takes it
-	}
-	c.over = c.over || len(part) < len(step)
-	for i, m := range step {
-		out := unmade(item.Limit)(m)
-		out.Flow, out.Key = m.Flow, m.Key()
-		if m.Keep == "" && i < len(part) {
-			out, _ = c.Media(ctx, m)
+	fate := c.fates(step)
+	for _, m := range step {
+		out := fate(m)
+		if out.Status == item.Done {
+			counter := Count{Flow: c.Flow}
+			out, _ = counter.Media(ctx, m)
 		}
+		out.Flow, out.Key, out.Media = m.Flow, m.Key(), &m
 		if err := emit(out); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (c *CountSteps) fates(step []item.Media) fates {
+	if c.over == "" && c.Flow.Stopping() {
+		c.over = item.Stopped
+	}
+	if c.over != "" {
+		return unmade(c.over)
+	}
+	if odd := odd(step, c.Flow); odd != nil {
+		c.over = item.Stopped
+		return odd
+	}
+	part, granted := afford(c.Budget, step)
+	if len(part) < len(step) {
+		c.over = item.Limit
+	}
+	if granted == 0 {
+		return unmade(item.Limit)
+	}
+	within := part[len(part)-1].LastAccess
+	return func(m item.Media) item.Outcome {
+		if m.LastAccess > within || m.Keep != "" {
+			return unmade(c.over)(m)
+		}
+		return item.Outcome{Status: item.Done}
+	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // DeleteMedia deletes uploads through the admin API, one at a time. That call heeds neither quarantine nor protection,
-// so right before it the row is looked at once more.
+// so right before it the row is looked at once more. Choose took each of the budget; it gets back what was not deleted.
 type DeleteMedia struct {
 	APICalls
 	CutOff time.Time
@@ -33,28 +33,27 @@ func (d *DeleteMedia) Do(ctx context.Context, m item.Media) (item.Outcome, error
 }
 
 func (d *DeleteMedia) do(ctx context.Context, m item.Media) item.Outcome {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done}
-	if d.Flow.Stopping() || ctx.Err() != nil {
-		return interrupted(out)
-	}
-	// Before it becomes a part of an address.
-	if _, err := mediastore.Locate(mediastore.Local, "", m.ID); err != nil {
-		out.Status, out.Err = item.Failed, err
-		return out
-	}
-	if !d.Budget.Take() {
-		return left(m.Flow, m.Key(), item.Limit)
-	}
-	if d.Turn.take(ctx) != nil {
-		d.Budget.GiveBack(1)
-		return interrupted(out)
-	}
-	defer d.Turn.give()
-	out = d.delete(ctx, m, out)
+	out := d.mayDelete(ctx, m)
 	if out.Status != item.Done {
 		d.Budget.GiveBack(1)
 	}
 	return out
+}
+
+func (d *DeleteMedia) mayDelete(ctx context.Context, m item.Media) item.Outcome {
+	out := ofMedia(m, item.Done, "")
+	if d.Flow.Stopping() || ctx.Err() != nil {
+		return interrupted(out)
+	}
+	// Once more, before it becomes a part of an address.
+	if _, err := mediastore.Locate(mediastore.Local, "", m.ID); err != nil {
+		return failedMedia(m, err)
+	}
+	if d.Turn.take(ctx) != nil {
+		return interrupted(out)
+	}
+	defer d.Turn.give()
+	return d.delete(ctx, m, out)
 }
 
 // errSpared ends a call that is not to be made after all.
@@ -95,7 +94,7 @@ func (d *DeleteMedia) delete(ctx context.Context, m item.Media, out item.Outcome
 // spare gives the outcome of an upload that is not what it was any more, or that has come to be shown; an empty one when
 // it may go.
 func (d *DeleteMedia) spare(ctx context.Context, m item.Media) (item.Outcome, error) {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Skipped, Reason: item.Changed}
+	out := ofMedia(m, item.Skipped, item.Changed)
 	sql := localRows(d.CutOff)
 	eligible, err := selectKeys(ctx, d.DB, sql.eligible, append([]any{[]string{m.Origin}, []string{m.ID}}, sql.args...)...)
 	if err != nil {

@@ -251,8 +251,19 @@ func TestTheLimitIsNotUsedUpByWhatStays(t *testing.T) {
 	r.budget = NewBudget(1)
 	d := r.deleter(nil)
 	var got []string
+	choose := Choose{Check: CheckName, Budget: r.budget}
 	for _, change := range []string{"quarantined_by = 'x'", "", ""} {
-		got = append(got, says(r.delete(t, d, localRow(t, r.db, fmt.Sprint("abcdef", len(got)), change))))
+		m := localRow(t, r.db, fmt.Sprint("abcdef", len(got)), change)
+		err := choose.Deletable(t.Context(), m, func(m item.Media) error {
+			got = append(got, says(r.delete(t, d, m)))
+			return nil
+		}, func(o item.Outcome) error {
+			got = append(got, says(o))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	if want := []string{"skipped changed", "done ", "left limit"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

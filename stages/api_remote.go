@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"synupkeep/internal/item"
-	"synupkeep/internal/mediastore"
 	"synupkeep/internal/synapse"
 )
 
@@ -39,7 +38,7 @@ func (c *PurgeCache) Do(ctx context.Context, step []item.Media, emit func(item.O
 	tries, fate := c.do(ctx, step)
 	for _, m := range step {
 		out := fate(m)
-		out.Flow, out.Key, out.Tries, out.Took = m.Flow, m.Key(), tries, time.Since(began)
+		out.Flow, out.Key, out.Media, out.Tries, out.Took = m.Flow, m.Key(), &m, tries, time.Since(began)
 		tries = min(tries, 1) // it was one call, not one for each
 		if out.Status == item.Done {
 			out.Rows, out.Bytes, out.Length = 1, m.Bytes, m.Bytes
@@ -71,7 +70,7 @@ func (c *PurgeCache) do(ctx context.Context, step []item.Media) (tries int, _ fa
 	if c.over != "" {
 		return 0, unmade(c.over)
 	}
-	if odd := c.odd(step); odd != nil {
+	if odd := odd(step, c.Flow); odd != nil {
 		c.over = item.Stopped
 		return 0, odd
 	}
@@ -120,14 +119,15 @@ func afford(b *Budget, step []item.Media) (part []item.Media, granted int) {
 }
 
 // odd looks for media whose file Synapse refuses to look for, at which its purge ends with a 500, in this step and in all
-// that come after it (_validate_path_component in media/filepath.py:137-152, 1.163.2).
-func (c *PurgeCache) odd(step []item.Media) fates {
+// that come after it (_validate_path_component in media/filepath.py:137-152, 1.163.2). It ends the flow then.
+func odd(step []item.Media, flow Stopper) fates {
 	for _, bad := range step {
-		_, err := mediastore.Locate(mediastore.Remote, bad.Origin, bad.FileID)
-		if err == nil || bad.Keep != "" {
+		failed, ok := CheckName(bad)
+		if ok || bad.Keep != "" {
 			continue
 		}
-		c.Flow.StopFeeding(&item.RunError{
+		err := failed.Err
+		flow.StopFeeding(&item.RunError{
 			Cause: item.CauseFailed, Doing: "purge the cache of remote media", Err: err,
 			Hint: "Synapse's purge ends with an error at such a row, and cannot leave it out. Delete the row from remote_media_cache, " +
 				"or delete remote media from the disk (--media-via disk), where it fails alone.",

@@ -408,7 +408,7 @@ func TestHardStopDuringAPost(t *testing.T) {
 				r.server.later = answerGrace / 2
 				r.server.onPost = func(int, post) (bool, error) { return true, answer }
 				time.AfterFunc(answerGrace/4, cancel)
-				out, err := r.purge.Do(ctx, r.cut("!r"))
+				out, err := r.takeAndPurge(ctx, r.cut("!r"))
 				if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "task1" || len(r.server.posts) != 1 {
 					t.Errorf("%+v, %v, %d posts", out, err, len(r.server.posts))
 				}
@@ -441,7 +441,7 @@ func TestHardStopBetweenCutAndPost(t *testing.T) {
 		}
 		cut := r.cut("!r")
 		cut.TakenAt = time.Now().Add(-time.Minute)
-		out, err := r.purge.Do(ctx, cut)
+		out, err := r.takeAndPurge(ctx, cut)
 		if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "" || len(r.server.posts) != 0 {
 			t.Errorf("%+v, %v, %d posts", out, err, len(r.server.posts))
 		}

@@ -77,5 +77,7 @@ func (f fate) lostRow(m item.Media) (item.Outcome, bool) {
 	if !f.lost[keyOf(m)] {
 		return item.Outcome{}, false
 	}
-	return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Failed, Err: f.afterwards, Tries: f.tries}, true
+	out := failedMedia(m, f.afterwards)
+	out.Tries = f.tries
+	return out, true
 }

@@ -58,6 +58,7 @@ func TestWhatComesToBeShownBeforeTheCommitIsPutBack(t *testing.T) {
 	news := &lateNews{shown: map[string]item.Reason{"back": item.Avatar, "bare": item.Event}}
 	d := deleteRows(db, &memFlow{})
 	d.Budget = NewBudget(3)
+	d.Budget.TakeUpTo(3)
 	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), news), back, goes, bare)
 	if diff := cmp.Diff(map[string]string{"goes": "goes"}, got.files); diff != "" {
 		t.Errorf("files that go:\n%s", diff)

@@ -6,44 +6,28 @@ import (
 	"synupkeep/internal/item"
 )
 
-// Count stands where a stage acts, in a plan: it says what that stage would do, and does nothing.
+// Count stands where a stage acts, in a plan: it says what that stage would do, and does nothing. What it counts has been
+// taken of the budget, as what a run does.
 type Count struct {
-	Budget *Budget
-	Flow   Stopper
+	Flow Stopper
 }
 
 // Cut counts a purge.
 func (c *Count) Cut(_ context.Context, cut item.Cut) (item.Outcome, error) {
-	why := item.Reason("")
-	if cut.Pending == "" {
-		why = c.refuses()
-	} else if c.Flow.Stopping() { // the budget is not for what is under way already
-		why = item.Stopped
+	if c.Flow.Stopping() {
+		return interrupted(ofCut(cut, "", "")), nil
 	}
-	if why != "" {
-		return left(item.History, cut.RoomID, why), nil
-	}
-	return item.Outcome{
-		Flow: item.History, Key: cut.RoomID, Status: item.Done, Reason: cut.HeldBy, Rows: cut.Messages, Pinned: cut.Pinned,
-	}, nil
+	out := ofCut(cut, item.Done, cut.HeldBy)
+	out.Rows, out.Pinned = cut.Messages, cut.Pinned
+	return out, nil
 }
 
 // Media counts a deletion. Its bytes are those that the database tells, without thumbnails.
 func (c *Count) Media(_ context.Context, m item.Media) (item.Outcome, error) {
-	if why := c.refuses(); why != "" {
-		return left(m.Flow, m.Key(), why), nil
+	if c.Flow.Stopping() {
+		return leftMedia(m, item.Stopped), nil
 	}
-	return item.Outcome{
-		Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, Bytes: m.Bytes, Length: m.Bytes, ShownByEvent: m.ShownByEvent,
-	}, nil
-}
-
-func (c *Count) refuses() item.Reason {
-	switch {
-	case c.Flow.Stopping():
-		return item.Stopped
-	case !c.Budget.Take():
-		return item.Limit
-	}
-	return ""
+	out := ofMedia(m, item.Done, "")
+	out.Rows, out.Bytes, out.Length, out.ShownByEvent = 1, m.Bytes, m.Bytes, m.ShownByEvent
+	return out, nil
 }

@@ -41,7 +41,8 @@ func kindOf(f item.Flow) mediastore.Kind {
 // Do deletes the files of one media item. It returns no error. Once ctx is done none is begun: they are left to the next
 // run, which finds them in the journal.
 func (d *DeleteFiles) Do(ctx context.Context, m Deletion) (item.Outcome, error) {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Rows: 1, Length: m.Bytes, ShownByEvent: m.ShownByEvent}
+	out := ofMedia(m.Media, item.Done, "")
+	out.Rows, out.Length, out.ShownByEvent = 1, m.Bytes, m.ShownByEvent
 	removed, tries, err := removeFiles(ctx, d.Store, d.Retry, d.Stopping, m.Media)
 	out.Files, out.Missing, out.Bytes = removed.Files, removed.Missing, removed.Bytes
 	out.Tries = max(m.Tries, tries)
@@ -93,7 +94,15 @@ type CheckFiles struct{ Store Inspector }
 // Do gives the outcome of media whose files could not be deleted; ok says that they can, or are not there any more.
 func (c *CheckFiles) Do(m item.Media) (out item.Outcome, ok bool) {
 	if _, err := CheckStored(c.Store, m); err != nil {
-		return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Failed, Err: err}, false
+		return failedMedia(m, err), false
+	}
+	return out, true
+}
+
+// CheckName gives the outcome of media that can have no file; ok says that it can. It is for who does not have the store.
+func CheckName(m item.Media) (out item.Outcome, ok bool) {
+	if _, err := mediastore.Locate(kindOf(m.Flow), m.Origin, m.FileID); err != nil {
+		return failedMedia(m, err), false
 	}
 	return out, true
 }

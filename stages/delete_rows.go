@@ -24,8 +24,9 @@ type Transactor interface {
 
 // DeleteRows deletes media rows in batches, one transaction each, and only those that are still eligible then.
 type DeleteRows struct {
-	DB     Transactor
-	Ramp   *Ramp
+	DB   Transactor
+	Ramp *Ramp
+	// Budget is what Choose took the media of; it gets back what was not deleted.
 	Budget *Budget
 	Retry  retry.Policy
 	Flow   Stopper
@@ -80,16 +81,14 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 	if err != nil {
 		return leave(media, item.Stopped, rest)
 	}
-	granted := 0
-	why := item.Stopped
-	if !d.Flow.Stopping() {
-		granted, why = d.Budget.TakeUpTo(len(media)), item.Limit
+	taken, stopped := media, media[:0]
+	if d.Flow.Stopping() {
+		taken, stopped = stopped, taken
 	}
-	taken := media[:granted]
 	f := d.delete(ctx, taken)
 	d.bringBack(ctx, &f)
 	d.stop(errors.Join(f.failure, f.afterwards))
-	d.Budget.GiveBack(granted - len(f.gone))
+	d.Budget.GiveBack(len(media) - len(f.gone))
 	batch.Expect(len(f.gone), func(stuck []journal.Row) { d.settle(f, stuck) })
 	reason := d.reasons(ctx, taken, f)
 	for _, m := range taken {
@@ -104,13 +103,13 @@ func (d *DeleteRows) Do(ctx context.Context, media []item.Media, gone func(Delet
 			return err
 		}
 	}
-	return leave(media[granted:], why, rest)
+	return leave(stopped, item.Stopped, rest)
 }
 
 // leave leaves media to the next run.
 func leave(media []item.Media, why item.Reason, rest func(item.Outcome) error) error {
 	for _, m := range media {
-		if err := rest(left(m.Flow, m.Key(), why)); err != nil {
+		if err := rest(leftMedia(m, why)); err != nil {
 			return err
 		}
 	}
@@ -263,7 +262,8 @@ func (d *DeleteRows) reasons(ctx context.Context, media []item.Media, f fate) fu
 		if out, lost := f.lostRow(m); lost {
 			return out
 		}
-		out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Skipped, Reason: item.Changed, Tries: f.tries}
+		out := ofMedia(m, item.Skipped, item.Changed)
+		out.Tries = f.tries
 		_, unsure := f.unsure[keyOf(m)]
 		why, shown := f.shown[m.ID]
 		switch {

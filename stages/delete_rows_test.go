@@ -301,7 +301,7 @@ func TestALockedRowIsSkipped(t *testing.T) {
 	}
 }
 
-func TestTheLimitOfABatch(t *testing.T) {
+func TestWhatABatchDoesNotDeleteIsGivenBack(t *testing.T) {
 	db := copies(t)
 	var media []item.Media
 	for i := range 5 {
@@ -309,14 +309,21 @@ func TestTheLimitOfABatch(t *testing.T) {
 	}
 	sql(t, db, `UPDATE local_media_repository SET quarantined_by = 'x' WHERE media_id = 'id0'`)
 	d := deleteRows(db, &memFlow{})
-	d.Budget = NewBudget(3)
+	d.Budget = NewBudget(5)
+	d.Budget.TakeUpTo(5)
 	got := doRows(t, t.Context(), NewDeleteLocal(d, limit(), nil), media...)
-	want := map[string]string{"id0": "skipped changed", "id3": "left limit", "id4": "left limit"}
-	if diff := cmp.Diff(want, got.rest); diff != "" {
+	if diff := cmp.Diff(map[string]string{"id0": "skipped changed"}, got.rest); diff != "" {
 		t.Error(diff)
 	}
 	if d.Budget.TakeUpTo(5) != 1 {
 		t.Error("what was not deleted must be given back")
+	}
+	d = deleteRows(db, &memFlow{cause: errors.New("stop")})
+	d.Budget = NewBudget(5)
+	d.Budget.TakeUpTo(4)
+	doRows(t, t.Context(), NewDeleteLocal(d, limit(), nil), localRow(t, db, "stays", ""))
+	if d.Budget.TakeUpTo(5) != 2 {
+		t.Error("what was not even begun must be given back")
 	}
 }
 

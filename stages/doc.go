@@ -5,8 +5,6 @@ package stages
 import (
 	"context"
 	"sync/atomic"
-
-	"synupkeep/internal/item"
 )
 
 // Stopper is how a stage learns that no new work is to be begun, and how it says so to the stages of its flow.
@@ -67,8 +65,3 @@ func (b *Budget) GiveBack(n int) {
 
 // Spent says whether nothing is left.
 func (b *Budget) Spent() bool { return b.max > 0 && b.used.Load() >= b.max }
-
-// left is the outcome of an item that was not begun.
-func left(flow item.Flow, key string, why item.Reason) item.Outcome {
-	return item.Outcome{Flow: flow, Key: key, Status: item.Left, Reason: why}
-}

@@ -26,13 +26,10 @@ type Finish struct {
 // file goes only if no row has its key any more: then its deletion was committed. What could not be deleted, or was not
 // come to, stays in the journal.
 func (f *Finish) Do(ctx context.Context, batch journal.Batch, rows []journal.Row, report func(item.Outcome) error) error {
-	media := make([]item.Media, len(rows))
-	for i, row := range rows {
-		media[i] = item.Media{Flow: batch.Flow, Origin: row.Origin, ID: row.ID, FileID: row.FileID}
-	}
+	media := mediaOf(batch.Flow, rows)
 	var there map[key]bool
 	_, err := f.Retry.Do(ctx, func() (err error) {
-		there, err = f.there(ctx, media)
+		there, err = stillThere(ctx, f.DB, media, true)
 		return err
 	}, postgres.Again)
 	if err != nil {
@@ -61,29 +58,42 @@ func (f *Finish) Do(ctx context.Context, batch journal.Batch, rows []journal.Row
 	return f.Journal.End(batch.ID, left)
 }
 
-// there returns the media whose row still names these files, and waits for a transaction that has it locked: that of a
-// run which was killed goes on for as long as the server is at it. Remote media that was fetched again has its row back,
-// with other files.
-func (f *Finish) there(ctx context.Context, media []item.Media) (map[key]bool, error) {
+func mediaOf(f item.Flow, rows []journal.Row) []item.Media {
+	media := make([]item.Media, len(rows))
+	for i, row := range rows {
+		media[i] = item.Media{Flow: f, Origin: row.Origin, ID: row.ID, FileID: row.FileID}
+	}
+	return media
+}
+
+// stillThere returns the media whose row still names these files, and waits, if it is to, for a transaction that has it
+// locked: that of a run which was killed goes on for as long as the server is at it. Remote media that was fetched again
+// has its row back, with other files.
+func stillThere(ctx context.Context, db postgres.Querier, media []item.Media, wait bool) (map[key]bool, error) {
 	var origins, ids, files []string
 	for _, m := range media {
 		origins, ids, files = append(origins, m.Origin), append(ids, m.ID), append(files, m.FileID)
 	}
+	lock := ""
+	if wait {
+		lock = ` FOR UPDATE OF m`
+	}
 	if len(media) > 0 && media[0].Flow == item.RemoteMedia {
-		return selectKeys(ctx, f.DB, `
+		return selectKeys(ctx, db, `
 			SELECT m.media_origin, m.media_id FROM remote_media_cache m
 			JOIN unnest($1::text[], $2::text[], $3::text[]) k (origin, id, file)
 			  ON m.media_origin = k.origin AND m.media_id = k.id AND m.filesystem_id = k.file
-			ORDER BY m.media_origin, m.media_id FOR UPDATE OF m`, origins, ids, files)
+			ORDER BY m.media_origin, m.media_id`+lock, origins, ids, files)
 	}
-	return selectKeys(ctx, f.DB, `
+	return selectKeys(ctx, db, `
 		SELECT k.origin, m.media_id FROM local_media_repository m
 		JOIN unnest($1::text[], $2::text[]) k (origin, id) ON m.media_id = k.id
-		ORDER BY m.media_id FOR UPDATE OF m`, origins, ids)
+		ORDER BY m.media_id`+lock, origins, ids)
 }
 
 func (f *Finish) remove(ctx context.Context, m item.Media) item.Outcome {
-	out := item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Done, Finished: true}
+	out := ofMedia(m, item.Done, "")
+	out.Finished = true
 	began := time.Now()
 	removed, tries, err := removeFiles(ctx, f.Store, f.FileRetry, f.Stopping, m)
 	// What the earlier run deleted before it ended is not missing.

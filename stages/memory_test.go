@@ -374,9 +374,17 @@ func (r *rig) cut(room string) item.Cut {
 }
 
 // do purges one room and checks what holds for every outcome.
+// takeAndPurge takes of the budget as Decide does.
+func (r *rig) takeAndPurge(ctx context.Context, cut item.Cut) (item.Outcome, error) {
+	if cut.Pending == "" && !r.budget.Take() {
+		return leftRoom(cut.RoomID, item.Limit), nil
+	}
+	return r.purge.Do(ctx, cut)
+}
+
 func (r *rig) do(t *testing.T, cut item.Cut) item.Outcome {
 	t.Helper()
-	out, err := r.purge.Do(t.Context(), cut)
+	out, err := r.takeAndPurge(t.Context(), cut)
 	if err != nil {
 		t.Fatalf("an error of the flow: %v", err)
 	}

@@ -15,6 +15,8 @@ type Protect struct {
 	LetEventsGo bool
 	// Users, IDs and Types are what the admin wants to keep. They may be nil.
 	Users, IDs, Types *Globs
+	// Planned is the media of the plan that is carried out; nil without one.
+	Planned *PlannedMedia
 	Budget            *Budget
 	Flow              Stopper
 }
@@ -23,9 +25,10 @@ type Protect struct {
 // event shows it.
 func (p *Protect) Do(m *item.Media) (out item.Outcome, ok bool) {
 	keep := func(reason item.Reason) (item.Outcome, bool) {
-		return item.Outcome{Flow: m.Flow, Key: m.Key(), Status: item.Kept, Reason: reason}, false
+		return ofMedia(*m, item.Kept, reason), false
 	}
 	why := p.shownBy(m.ID)
+	planned := p.Planned.see(*m)
 	switch {
 	case m.Keep != "":
 		return keep(m.Keep)
@@ -33,10 +36,12 @@ func (p *Protect) Do(m *item.Media) (out item.Outcome, ok bool) {
 		return keep(why)
 	case p.Users.Match(m.UserID), p.IDs.Match(m.ID), p.IDs.Match(m.Key()), p.Types.Match(m.Type):
 		return keep(item.Admin)
+	case !planned:
+		return keep(item.NotPlanned)
 	case p.Flow.Stopping():
-		return left(m.Flow, m.Key(), item.Stopped), false
+		return leftMedia(*m, item.Stopped), false
 	case p.Budget.Spent():
-		return left(m.Flow, m.Key(), item.Limit), false
+		return leftMedia(*m, item.Limit), false
 	}
 	m.ShownByEvent = why == item.Event
 	return out, true

@@ -20,7 +20,8 @@ type Purger interface {
 	PurgeStatus(ctx context.Context, purgeID string) (synapse.PurgeState, error)
 }
 
-// Purge purges the history of rooms, each up to its cut, and looks at the room afterwards.
+// Purge purges the history of rooms, each up to its cut, and looks at the room afterwards. What Decide took of the budget
+// and no purge used is given back.
 type Purge struct {
 	Purger Purger
 	Tasks  Tasks
@@ -54,8 +55,11 @@ func (p *Purge) Do(ctx context.Context, cut item.Cut) (item.Outcome, error) {
 }
 
 func (p *Purge) do(ctx context.Context, cut item.Cut) item.Outcome {
-	out := item.Outcome{Flow: item.History, Key: cut.RoomID, Status: item.Done, Reason: cut.HeldBy}
+	out := ofCut(cut, item.Done, cut.HeldBy)
 	if p.Flow.Stopping() || ctx.Err() != nil {
+		if cut.Pending == "" {
+			p.Budget.GiveBack(1)
+		}
 		return interrupted(out)
 	}
 	if cut.Pending != "" {
@@ -63,10 +67,10 @@ func (p *Purge) do(ctx context.Context, cut item.Cut) item.Outcome {
 		if fresh.EventID == "" {
 			return adopted
 		}
-		cut, out.Reason = fresh, fresh.HeldBy
-	}
-	if !p.Budget.Take() {
-		return left(item.History, cut.RoomID, item.Limit)
+		if !p.Budget.Take() {
+			return leftRoom(cut.RoomID, item.Limit)
+		}
+		cut, out = fresh, ofCut(fresh, item.Done, fresh.HeldBy)
 	}
 	if err := p.enter(ctx); err != nil {
 		p.Budget.GiveBack(1)
@@ -112,7 +116,8 @@ func (p *Purge) adopt(ctx context.Context, out item.Outcome, cut item.Cut) (_ it
 func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) item.Outcome {
 	asked, tries, err := p.ask(ctx, cut)
 	p.Gate.Asked()
-	out.Tries, out.Reason = tries, asked.cut.HeldBy
+	out = ofCut(asked.cut, item.Done, asked.cut.HeldBy)
+	out.Tries = tries
 	switch {
 	case err != nil:
 		p.Gate.Leave("")
@@ -123,7 +128,7 @@ func (p *Purge) purge(ctx context.Context, out item.Outcome, cut item.Cut) item.
 	case asked.id == "" && asked.stopped:
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)
-		return left(item.History, cut.RoomID, item.Stopped)
+		return leftRoom(cut.RoomID, item.Stopped)
 	case asked.pending != "":
 		p.Gate.Leave("")
 		p.Budget.GiveBack(1)

@@ -22,6 +22,10 @@ func TestPurge(t *testing.T) {
 		out := r.do(t, r.cut("!r"))
 		want := item.Outcome{
 			Flow: item.History, Key: "!r", Status: item.Done, Reason: item.YoungEvent, Rows: 60, Tries: 1, PurgeID: "task1", Took: out.Took,
+			Cut: out.Cut,
+		}
+		if out.Cut == nil || out.Cut.RoomID != "!r" || out.Cut.Messages != 60 {
+			t.Errorf("%+v", out.Cut)
 		}
 		if out != want || out.Took < 40*time.Millisecond || out.Took > 80*time.Millisecond {
 			t.Errorf("%+v", out)
@@ -266,7 +270,7 @@ func (r *rig) allUntil(ctx context.Context, t *testing.T, rooms, workers int) ma
 	for range workers {
 		all.Go(func() {
 			for room := range queue {
-				out, err := r.purge.Do(ctx, r.cut(room))
+				out, err := r.takeAndPurge(ctx, r.cut(room))
 				if err != nil {
 					t.Errorf("%s: an error of the flow: %v", room, err)
 				}
@@ -443,7 +447,7 @@ func TestHardStopDuringAPurge(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(5*time.Second+time.Millisecond, func() { cancel(errors.New("second signal")) })
 				began := time.Now()
-				out, err := r.purge.Do(ctx, cut(r))
+				out, err := r.takeAndPurge(ctx, cut(r))
 				checkOutcome(t, out, "!r")
 				if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "task1" || out.Rows != 0 {
 					t.Errorf("%+v, %v", out, err)
@@ -466,7 +470,7 @@ func TestHardStopAfterAnAdoptedPurge(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r.db.slow = time.Hour
 		time.AfterFunc(time.Minute, cancel)
-		out, err := r.purge.Do(ctx, item.Cut{RoomID: "!r", Pending: r.server.add("purge_history", "!r", time.Second).id})
+		out, err := r.takeAndPurge(ctx, item.Cut{RoomID: "!r", Pending: r.server.add("purge_history", "!r", time.Second).id})
 		if err != nil || out.Status != item.Left || out.Reason != item.Stopped || out.PurgeID != "" {
 			t.Errorf("%+v, %v", out, err)
 		}
@@ -493,7 +497,7 @@ func TestHardStopBeforeTheLookAtTheRoom(t *testing.T) {
 					}
 					return nil
 				}
-				out, err := r.purge.Do(ctx, r.cut("!r"))
+				out, err := r.takeAndPurge(ctx, r.cut("!r"))
 				checkOutcome(t, out, "!r")
 				if err != nil || out.Status != test.want || out.Rows != 60 {
 					t.Errorf("%+v, %v", out, err)

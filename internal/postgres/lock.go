@@ -66,7 +66,7 @@ func (l *Lock) take(ctx context.Context, db *DB) error {
 		return fmt.Errorf("take the lock: %w", err)
 	}
 	if !got {
-		return fmt.Errorf("%w: %s", ErrLocked, l.holder(ctx))
+		return fmt.Errorf("%w: %s", ErrLocked, holder(ctx, l.conn))
 	}
 	return l.stays(ctx, db)
 }
@@ -109,17 +109,20 @@ func (l *Lock) ours(ctx context.Context) (bool, error) {
 	return ours, err
 }
 
-func (l *Lock) holder(ctx context.Context) string {
+// holders are the sessions that hold the lock $1.
+const holders = `
+	SELECT COALESCE(a.application_name, ''), l.pid, a.backend_start
+	FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+	WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+	  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	  AND (l.classid::bigint << 32) | l.objid::bigint = $1
+	LIMIT 1`
+
+func holder(ctx context.Context, q Querier) string {
 	var name string
 	var pid int32
 	var since *time.Time // hidden from other roles
-	err := l.conn.QueryRow(ctx, `
-		SELECT COALESCE(a.application_name, ''), l.pid, a.backend_start
-		FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		  AND (l.classid::bigint << 32) | l.objid::bigint = $1
-		LIMIT 1`, lockKey).Scan(&name, &pid, &since)
+	err := q.QueryRow(ctx, holders, lockKey).Scan(&name, &pid, &since)
 	if err != nil {
 		return "it has just ended"
 	}

@@ -41,7 +41,7 @@ type Querier interface {
 type DB struct {
 	// Reader cannot change anything: its sessions are read-only.
 	Reader *pgxpool.Pool
-	// Writer is for the transactions that delete rows.
+	// Writer is for the transactions that delete rows. It is nil after Look.
 	Writer *pgxpool.Pool
 
 	lock *pgx.ConnConfig
@@ -50,6 +50,10 @@ type DB struct {
 // Open connects and looks at the answer once. The connection string is a URL or in keyword form; PG* variables and
 // ~/.pgpass fill in what it leaves out. No error of this package holds the password. A standby is ErrStandby.
 func Open(ctx context.Context, connString string) (*DB, error) {
+	return open(ctx, connString, false)
+}
+
+func open(ctx context.Context, connString string, readOnly bool) (*DB, error) {
 	base, err := pgxpool.ParseConfig(connString)
 	if err != nil {
 		return nil, errors.New("connection string: not understood")
@@ -61,9 +65,11 @@ func Open(ctx context.Context, connString string) (*DB, error) {
 	if db.Reader, err = pool(ctx, base, readers, true); err != nil {
 		return nil, err
 	}
-	if db.Writer, err = pool(ctx, base, writers, false); err != nil {
-		db.Reader.Close()
-		return nil, err
+	if !readOnly {
+		if db.Writer, err = pool(ctx, base, writers, false); err != nil {
+			db.Reader.Close()
+			return nil, err
+		}
 	}
 	if err := db.Reader.Ping(ctx); err != nil {
 		db.Close()
@@ -78,7 +84,9 @@ func Open(ctx context.Context, connString string) (*DB, error) {
 // Close ends every session of the pools.
 func (db *DB) Close() {
 	db.Reader.Close()
-	db.Writer.Close()
+	if db.Writer != nil {
+		db.Writer.Close()
+	}
 }
 
 // Target says which database this is, without any secret.

@@ -31,6 +31,7 @@ type Client struct {
 	token TokenSource
 	renew sync.Mutex
 	date  atomic.Pointer[time.Time]
+	looks bool
 }
 
 // callTimeout bounds one call. Every call but those of the media API is answered from the database in milliseconds; a
@@ -53,6 +54,16 @@ func NewClient(base string, token TokenSource) *Client {
 		token: token,
 	}
 }
+
+// NewLooker returns a client that can only look: it refuses, before anything is sent, every call that is no GET.
+func NewLooker(base string, token TokenSource) *Client {
+	c := NewClient(base, token)
+	c.looks = true
+	return c
+}
+
+// ErrLooks is the error of a call that would change something, of a client that can only look.
+var ErrLooks = errors.New("this program only looks: it was about to ask for a change, which is a mistake in it; nothing was asked")
 
 // proxy is the proxy that the environment names. Of one that cannot be used net/http would show all, its password
 // included.
@@ -204,6 +215,9 @@ func (c *Client) renewed(used string) bool {
 }
 
 func (c *Client) once(ctx context.Context, timeout time.Duration, token, method, path string, body, answer any) error {
+	if c.looks && method != http.MethodGet {
+		return fmt.Errorf("%s %s: %w", method, c.shown+path, ErrLooks)
+	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var content io.Reader
