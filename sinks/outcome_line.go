@@ -63,7 +63,7 @@ type MediaLine struct {
 }
 
 // recorded says whether an outcome gets a line. What is kept gets none: there may be millions, and nothing became of it.
-func recorded(o item.Outcome) bool { return o.Status != item.Kept }
+func recorded(o item.Outcome) bool { return o.Status != item.Kept || changed(o) }
 
 // changed says that something is gone, or may be: such a line must not get lost.
 func changed(o item.Outcome) bool {
