@@ -35,6 +35,7 @@ const (
 	PartialState    Reason = "partial state"    // the room is still being joined
 	NoExtremity     Reason = "no extremity"     // nobody is left in the room: nothing to cut at
 	BeingDeleted    Reason = "being deleted"    // the server deletes the whole room
+	Planned         Reason = "plan"             // held by the plan that is carried out, which went no further
 	NoEventAtTheCut Reason = "no event at cut"  // nothing at the cut that the server could be given
 )
 
@@ -56,6 +57,9 @@ const (
 	Changed     Reason = "changed"     // no longer what it was when it was found
 )
 
+// NotPlanned is what could go, and is not in the plan that is carried out.
+const NotPlanned Reason = "not in the plan"
+
 // Reasons to leave an item to the next run.
 const (
 	Limit   Reason = "limit"   // --limit-rooms, --limit-media
@@ -68,9 +72,9 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		NothingOld, NothingToPurge, NotSelected, NotYetWorthIt, Gap, Reported, YoungEvent, StateExtremity, Extremity, NewestEvent,
-		Redaction, Pinned, PartialState, NoExtremity, BeingDeleted, NoEventAtTheCut,
+		Redaction, Pinned, PartialState, NoExtremity, BeingDeleted, Planned, NoEventAtTheCut,
 		Avatar, Profile, AccountData, Invite, DelayedEvent, Event, Quarantined, Protected, Uploading, Admin, OriginDown, InUse, Changed,
-		Limit, Stopped, FilesLeft,
+		NotPlanned, Limit, Stopped, FilesLeft,
 	}
 }
 
