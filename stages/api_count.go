@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 
 	"synupkeep/internal/item"
@@ -8,8 +9,9 @@ import (
 
 // CountSteps stands where PurgeCache does, in a plan.
 type CountSteps struct {
-	Budget *Budget
-	Flow   Stopper
+	Planned *PlannedMedia // nil without a plan that is carried out
+	Budget  *Budget
+	Flow    Stopper
 
 	over item.Reason // why no step is counted any more; "" while they are
 }
@@ -24,6 +26,7 @@ func (c *CountSteps) Do(ctx context.Context, step []item.Media, emit func(item.O
 			out, _ = counter.Media(ctx, m)
 		}
 		out.Flow, out.Key, out.Media = m.Flow, m.Key(), &m
+		out = c.Planned.unplanned(m, out)
 		if err := emit(out); err != nil {
 			return err
 		}
@@ -38,16 +41,15 @@ func (c *CountSteps) fates(step []item.Media) fates {
 	if c.over != "" {
 		return unmade(c.over)
 	}
-	if odd := odd(step, c.Flow); odd != nil {
+	planned := c.Planned.part(step)
+	if odd := odd(planned, c.Flow); odd != nil {
 		c.over = item.Stopped
 		return odd
 	}
-	part, granted := afford(c.Budget, step)
-	if len(part) < len(step) {
-		c.over = item.Limit
-	}
+	part, granted := afford(c.Budget, planned)
+	c.over = overAfter(part, planned, step)
 	if granted == 0 {
-		return unmade(item.Limit)
+		return unmade(cmp.Or(c.over, item.Limit))
 	}
 	within := part[len(part)-1].LastAccess
 	return func(m item.Media) item.Outcome {

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,11 @@ type PurgeCache struct {
 	// DownSince is the point in time before which a server must have stopped answering for its media to stay; the zero
 	// time means that it goes all the same.
 	DownSince time.Time
+	// Planned is the media of the plan that is carried out; nil without one.
+	Planned *PlannedMedia
 
 	over   item.Reason     // why no step is made any more; "" while they are
+	spared []item.Media    // what is not in the plan and stayed in earlier steps, because it was quarantined
 	behind map[string]bool // the servers of what earlier steps left, which every further step would delete as well
 	proven bool            // the database shows what the server does
 	stuck  int             // media since the last one that went that the server could not delete
@@ -38,6 +42,10 @@ func (c *PurgeCache) Do(ctx context.Context, step []item.Media, emit func(item.O
 	tries, fate := c.do(ctx, step)
 	for _, m := range step {
 		out := fate(m)
+		out = c.Planned.unplanned(m, out)
+		if out.Status == item.Left && out.Reason == item.NotPlanned {
+			c.Flow.StopFeeding(unplannedBefore(m.Key()))
+		}
 		out.Flow, out.Key, out.Media, out.Tries, out.Took = m.Flow, m.Key(), &m, tries, time.Since(began)
 		tries = min(tries, 1) // it was one call, not one for each
 		if out.Status == item.Done {
@@ -70,17 +78,17 @@ func (c *PurgeCache) do(ctx context.Context, step []item.Media) (tries int, _ fa
 	if c.over != "" {
 		return 0, unmade(c.over)
 	}
-	if odd := odd(step, c.Flow); odd != nil {
+	planned := c.Planned.part(step)
+	if odd := odd(planned, c.Flow); odd != nil {
 		c.over = item.Stopped
 		return 0, odd
 	}
-	part, granted := afford(c.Budget, step)
-	if len(part) < len(step) {
-		c.over = item.Limit
-	}
+	part, granted := afford(c.Budget, planned)
+	c.over = overAfter(part, planned, step)
+	c.spare(part)
 	if granted == 0 {
 		c.leaveBehind(part)
-		return 0, unmade(item.Limit) // or all of it is kept
+		return 0, unmade(cmp.Or(c.over, item.Limit)) // or all of it is kept
 	}
 	if c.Turn.take(ctx) != nil {
 		c.Budget.GiveBack(granted)
@@ -97,6 +105,18 @@ func (c *PurgeCache) do(ctx context.Context, step []item.Media) (tries int, _ fa
 		}
 		return fate(m)
 	}
+}
+
+// overAfter says why no step comes after one of which only a part is planned, and of that only a part is made; "" if one
+// may.
+func overAfter(part, planned, step []item.Media) item.Reason {
+	switch {
+	case len(part) < len(planned):
+		return item.Limit
+	case len(planned) < len(step):
+		return item.NotPlanned
+	}
+	return ""
 }
 
 // afford takes of a step what the budget is enough for: never a part of what was last looked at together.
@@ -149,7 +169,12 @@ func (c *PurgeCache) purge(ctx context.Context, step []item.Media) (tries int, _
 		c.end(fmt.Errorf("a step reaches beyond the cut-off: %v", before))
 		return 0, unmade(item.Stopped), 0
 	}
-	asked := c.ask(ctx, func(ctx context.Context) error { return c.refuseDown(ctx, step, before) }, func(ctx context.Context) (int64, error) {
+	asked := c.ask(ctx, func(ctx context.Context) error {
+		if err := c.refuseDown(ctx, step, before); err != nil {
+			return err
+		}
+		return c.refuseUnplanned(ctx, before)
+	}, func(ctx context.Context) (int64, error) {
 		return c.API.PurgeMediaCache(ctx, before)
 	})
 	if errors.Is(asked.err, errStopping) {

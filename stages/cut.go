@@ -27,6 +27,8 @@ type Cutter struct {
 	Holds    *Holds
 	// KeepPinned has pinned messages hold the cut.
 	KeepPinned bool
+	// Planned are the rooms of the plan that is carried out; nil without one. No cut is above that of the plan.
+	Planned *PlannedRooms
 	// SlidingSync says that the table sliding_sync_joined_rooms is there.
 	SlidingSync bool
 	// Retry is for a database that is away for a while.
@@ -63,7 +65,8 @@ type term struct {
 }
 
 // terms are the limits of the cut, the lowest depth wins. $1 is the room, $2 the cut-off in ms, $3 the depth of an
-// uncensored redaction, $4 that of a reported event, $5 the time of the begin in ms, $6 the ids of pinned events.
+// uncensored redaction, $4 that of a reported event, $5 the time of the begin in ms, $6 the ids of pinned events, $7 the depth
+// of the cut in the plan.
 func (c *Cutter) terms() []term {
 	all := []term{
 		// What is younger than the cut-off stays, whatever depth it has. No client ever saw a rejected event.
@@ -88,7 +91,9 @@ func (c *Cutter) terms() []term {
 	if c.KeepPinned {
 		all = append(all, term{item.Pinned, `SELECT min(t) FROM pinned`})
 	}
-	return all
+	// The last one: what holds the cut at the same depth says more. A cut below that of the plan is as safe as any: every term
+	// is a limit from above.
+	return append(all, term{item.Planned, `SELECT $7::bigint`})
 }
 
 // nameable is the event that the server is given: it purges below the depth of that. It answers 404 for a rejected one, and for
@@ -167,6 +172,7 @@ type found struct {
 func (c *Cutter) Take(ctx context.Context, roomID string) (Verdict, error) {
 	var at time.Time // of the older one of the two things that a cut is made of
 	var f found
+	most, planned := c.Planned.bound(roomID)
 	_, err := c.Retry.Do(ctx, func() error {
 		held, err := c.Holds.Of(ctx, roomID)
 		if err != nil {
@@ -177,7 +183,7 @@ func (c *Cutter) Take(ctx context.Context, roomID string) (Verdict, error) {
 		if err != nil {
 			return fmt.Errorf("read what is pinned: %w", err)
 		}
-		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), held.Redaction, held.Report, c.Now.UnixMilli(), pinned).
+		return c.DB.QueryRow(ctx, c.query(), roomID, c.CutOff.UnixMilli(), held.Redaction, held.Report, c.Now.UnixMilli(), pinned, most).
 			Scan(&f.reason, &f.depth, &f.hasExtremities, &f.eventID, &f.messages, &f.oldest, &f.state, &f.newestGap, &f.partial, &f.pinned)
 	}, postgres.Again)
 	if err != nil {
@@ -186,7 +192,11 @@ func (c *Cutter) Take(ctx context.Context, roomID string) (Verdict, error) {
 	cut := item.Cut{
 		RoomID: roomID, Depth: f.depth, EventID: f.eventID, HeldBy: f.reason, Messages: f.messages, Pinned: f.pinned, TakenAt: at,
 	}
-	if reason := c.keeps(f); reason != "" {
+	reason := c.keeps(f)
+	if reason == "" && !planned {
+		reason = item.NotPlanned
+	}
+	if reason != "" {
 		return Verdict{Cut: cut, Status: item.Kept, Reason: reason}, nil
 	}
 	return Verdict{Cut: cut, Status: item.Done, Reason: f.reason}, nil
@@ -199,7 +209,7 @@ func (c *Cutter) keeps(f found) item.Reason {
 		return item.PartialState
 	case !f.hasExtremities:
 		return item.NoExtremity
-	case f.messages == 0 && (f.reason == item.YoungEvent || f.reason == item.Extremity):
+	case f.messages == 0 && (f.reason == item.YoungEvent || f.reason == item.Extremity || f.reason == item.Planned):
 		return item.NothingToPurge
 	case f.messages == 0:
 		return f.reason

@@ -35,6 +35,7 @@ func TestReasonWordsAreDistinct(t *testing.T) {
 		item.Avatar: "avatar", item.Quarantined: "quarantined", item.Protected: "protected",
 		item.Uploading: "uploading", item.Admin: "admin", item.OriginDown: "origin down", item.InUse: "in use",
 		item.Changed: "changed", item.Limit: "limit", item.Stopped: "stopped", item.FilesLeft: "files left", item.Pinned: "pinned",
+		item.Planned: "plan", item.NotPlanned: "not in the plan",
 		item.Profile: "profile", item.AccountData: "account data", item.Invite: "invite",
 		item.DelayedEvent: "delayed event", item.Event: "event", item.StateEvent("m.image_pack"): "state:m.image_pack",
 	}
