@@ -31,20 +31,17 @@ var (
 type Lock struct {
 	mu   sync.Mutex // of the connection
 	conn *pgx.Conn
+	key  int64
 	pid  int32
 	lost error // why it is not ours any more; it never is again
 }
 
 // Acquire takes the lock or fails at once.
 func (db *DB) Acquire(ctx context.Context) (*Lock, error) {
-	cfg := db.lock.Copy()
-	// Behind a transaction pooler a prepared statement may be gone with the next one; what is to be said is ErrPooled.
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	l, err := db.session(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s for the lock: %w", db.Target(), plain(err))
+		return nil, err
 	}
-	l := &Lock{conn: conn}
 	bounded, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := l.take(bounded, db); err != nil {
@@ -54,27 +51,46 @@ func (db *DB) Acquire(ctx context.Context) (*Lock, error) {
 	return l, nil
 }
 
+// session opens the connection of a lock.
+func (db *DB) session(ctx context.Context) (*Lock, error) {
+	cfg := db.lock.Copy()
+	// Behind a transaction pooler a prepared statement may be gone with the next one; what is to be said is ErrPooled.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s for the lock: %w", db.Target(), plain(err))
+	}
+	return &Lock{conn: conn, key: lockKey}, nil
+}
+
 func (l *Lock) take(ctx context.Context, db *DB) error {
 	if err := prepare(ctx, l.conn, false); err != nil {
 		return fmt.Errorf("prepare the session of the lock: %w", err)
 	}
-	var got bool
-	if err := l.conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&l.pid); err != nil {
-		return fmt.Errorf("take the lock: %w", err)
-	}
-	if err := l.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lockKey).Scan(&got); err != nil {
-		return fmt.Errorf("take the lock: %w", err)
+	got, err := l.try(ctx, `SELECT pg_try_advisory_lock($1)`)
+	if err != nil {
+		return err
 	}
 	if !got {
 		return fmt.Errorf("%w: %s", ErrLocked, holder(ctx, l.conn))
 	}
-	return l.stays(ctx, db)
+	return l.stays(ctx, []*pgxpool.Pool{db.Reader, db.Writer, db.Reader, db.Writer})
+}
+
+func (l *Lock) try(ctx context.Context, sql string) (got bool, err error) {
+	if err := l.conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&l.pid); err != nil {
+		return false, fmt.Errorf("take the lock: %w", err)
+	}
+	if err := l.conn.QueryRow(ctx, sql, l.key).Scan(&got); err != nil {
+		return false, fmt.Errorf("take the lock: %w", err)
+	}
+	return got, nil
 }
 
 // stays checks that the lock is ours in further statements. A transaction pooler that has nobody else to serve would run
 // those in the same session: transactions of our own keep its idle sessions busy meanwhile, one after the other.
-func (l *Lock) stays(ctx context.Context, db *DB) error {
-	for _, pool := range []*pgxpool.Pool{db.Reader, db.Writer, db.Reader, db.Writer} {
+func (l *Lock) stays(ctx context.Context, beside []*pgxpool.Pool) error {
+	for _, pool := range beside {
 		beside, err := pool.Begin(ctx)
 		if err != nil {
 			return fmt.Errorf("check the lock: %w", err)
@@ -105,7 +121,7 @@ func (l *Lock) ours(ctx context.Context) (bool, error) {
 			WHERE locktype = 'advisory' AND granted AND objsubid = 1
 			  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			  AND (classid::bigint << 32) | objid::bigint = $1 AND pid = pg_backend_pid())
-		AND pg_backend_pid() = $2`, lockKey, l.pid).Scan(&ours)
+		AND pg_backend_pid() = $2`, l.key, l.pid).Scan(&ours)
 	return ours, err
 }
 
@@ -177,6 +193,6 @@ func (l *Lock) Release(ctx context.Context) {
 	// The server drops the lock with the session in any case, but only some time after we have hung up: a run that begins
 	// at once would find it held.
 	_, _ = l.conn.Exec(ctx, `SELECT pg_advisory_unlock($1) FROM pg_locks
-		WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted LIMIT 1`, lockKey)
+		WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted LIMIT 1`, l.key)
 	_ = l.conn.Close(ctx)
 }

@@ -81,7 +81,7 @@ func TestLostLockIsNoticed(t *testing.T) {
 
 func TestTransactionPoolerIsRefused(t *testing.T) {
 	s := sandbox.Shared(t)
-	p, port := startPooler(t, s.ConnString())
+	p, port := sandbox.StartPooler(t, s.ConnString())
 	db := open(t, throughPort(s, port))
 	if _, err := db.Now(t.Context()); err != nil {
 		t.Fatalf("the pooler does not work: %v", err)
@@ -92,8 +92,8 @@ func TestTransactionPoolerIsRefused(t *testing.T) {
 		}
 		t.Errorf("%v", err)
 	}
-	if p.lent < 2 || p.lent > 3 {
-		t.Errorf("the pooler opened %d sessions, this test is about one that has nobody else to serve", p.lent)
+	if lent := p.Lent(); lent < 2 || lent > 3 {
+		t.Errorf("the pooler opened %d sessions, this test is about one that has nobody else to serve", lent)
 	}
 }
 

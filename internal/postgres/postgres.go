@@ -54,6 +54,29 @@ func Open(ctx context.Context, connString string) (*DB, error) {
 }
 
 func open(ctx context.Context, connString string, readOnly bool) (*DB, error) {
+	base, err := parse(connString)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{lock: base.ConnConfig.Copy()}
+	ready := func(ctx context.Context, c *pgx.Conn) error { return prepare(ctx, c, true) }
+	if db.Reader, err = pool(ctx, base, readers, ready); err != nil {
+		return nil, err
+	}
+	if !readOnly {
+		ready := func(ctx context.Context, c *pgx.Conn) error { return prepare(ctx, c, false) }
+		if db.Writer, err = pool(ctx, base, writers, ready); err != nil {
+			db.Reader.Close()
+			return nil, err
+		}
+	}
+	if err := db.answers(ctx); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+func parse(connString string) (*pgxpool.Config, error) {
 	base, err := pgxpool.ParseConfig(connString)
 	if err != nil {
 		return nil, errors.New("connection string: not understood")
@@ -61,24 +84,20 @@ func open(ctx context.Context, connString string, readOnly bool) (*DB, error) {
 	base.ConnConfig.ConnectTimeout = connectTimeout
 	base.ConnConfig.DialFunc = dialer().DialContext
 	base.ConnConfig.Tracer = bound{limit: answerTimeout}
-	db := &DB{lock: base.ConnConfig.Copy()}
-	if db.Reader, err = pool(ctx, base, readers, true); err != nil {
-		return nil, err
+	return base, nil
+}
+
+// answers looks at the answer of the server once. Without one, everything is closed again.
+func (db *DB) answers(ctx context.Context) error {
+	err := db.Reader.Ping(ctx)
+	if err == nil {
+		return nil
 	}
-	if !readOnly {
-		if db.Writer, err = pool(ctx, base, writers, false); err != nil {
-			db.Reader.Close()
-			return nil, err
-		}
+	db.Close()
+	if errors.Is(err, ErrStandby) {
+		return fmt.Errorf("connect to %s: %w", db.Target(), ErrStandby)
 	}
-	if err := db.Reader.Ping(ctx); err != nil {
-		db.Close()
-		if errors.Is(err, ErrStandby) {
-			return nil, fmt.Errorf("connect to %s: %w", target(base.ConnConfig), ErrStandby)
-		}
-		return nil, fmt.Errorf("connect to %s: %w", target(base.ConnConfig), plain(err))
-	}
-	return db, nil
+	return fmt.Errorf("connect to %s: %w", db.Target(), plain(err))
 }
 
 // Close ends every session of the pools.
@@ -99,13 +118,13 @@ func dialer() *net.Dialer {
 	}}
 }
 
-func pool(ctx context.Context, base *pgxpool.Config, size int32, readOnly bool) (*pgxpool.Pool, error) {
+func pool(ctx context.Context, base *pgxpool.Config, size int32, ready func(context.Context, *pgx.Conn) error) (*pgxpool.Pool, error) {
 	cfg := base.Copy()
 	cfg.MaxConns = size
 	cfg.MinConns = 0
 	cfg.PingTimeout = connectTimeout // a session that was idle is tried before it is used, and may have fallen silent
 	cfg.MaxConnLifetime = 0          // a night is short, and a session that is replaced tells us nothing
-	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return prepare(ctx, c, readOnly) }
+	cfg.AfterConnect = ready
 	p, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", target(cfg.ConnConfig), plain(err))

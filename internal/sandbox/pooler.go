@@ -1,4 +1,4 @@
-package postgres_test
+package sandbox
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// pooler lends its clients a session of the server for each transaction, the one that was used last first, as a
+// Pooler lends its clients a session of the server for each transaction, the one that was used last first, as a
 // connection pooler in transaction mode does.
-type pooler struct {
-	t      *testing.T
+type Pooler struct {
+	t      testing.TB
 	server string
 
 	mu   sync.Mutex
@@ -23,14 +23,14 @@ type pooler struct {
 	lent int // sessions that were ever opened
 }
 
-// startPooler returns the port of a pooler before the server.
-func startPooler(t *testing.T, server string) (p *pooler, port int) {
+// StartPooler returns a pooler before the server, which ends with the test, and its port on 127.0.0.1.
+func StartPooler(t testing.TB, server string) (p *Pooler, port int) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = &pooler{t: t, server: server}
+	p = &Pooler{t: t, server: server}
 	var served sync.WaitGroup
 	var clients []net.Conn
 	var mu sync.Mutex
@@ -61,7 +61,14 @@ func startPooler(t *testing.T, server string) (p *pooler, port int) {
 	return p, l.Addr().(*net.TCPAddr).Port
 }
 
-func (p *pooler) borrow() (*pgconn.HijackedConn, error) {
+// Lent is how many sessions it ever opened.
+func (p *Pooler) Lent() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lent
+}
+
+func (p *Pooler) borrow() (*pgconn.HijackedConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -77,13 +84,13 @@ func (p *pooler) borrow() (*pgconn.HijackedConn, error) {
 	return conn.Hijack()
 }
 
-func (p *pooler) giveBack(s *pgconn.HijackedConn) {
+func (p *Pooler) giveBack(s *pgconn.HijackedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle = append(p.idle, s)
 }
 
-func (p *pooler) serve(c net.Conn) {
+func (p *Pooler) serve(c net.Conn) {
 	defer c.Close() //nolint:errcheck // the test is over
 	client := pgproto3.NewBackend(c, c)
 	if err := p.greet(client, c); err != nil {
@@ -135,7 +142,7 @@ func accepted(parameter string) bool {
 }
 
 // greet lets anybody in who asks for nothing that a pooler refuses.
-func (p *pooler) greet(client *pgproto3.Backend, c net.Conn) error {
+func (p *Pooler) greet(client *pgproto3.Backend, c net.Conn) error {
 	for {
 		msg, err := client.ReceiveStartupMessage()
 		if err != nil {
