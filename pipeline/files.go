@@ -17,6 +17,7 @@ type files struct {
 	report   *sinks.Report
 	outcomes *sinks.Outcomes
 	metrics  *sinks.Metrics
+	plan     *planOut
 }
 
 // createFiles creates what was asked for. What of it could be created is used also where something could not.
@@ -43,7 +44,7 @@ func (r *run) createFiles(ctx context.Context, started time.Time) (err error) {
 		}
 		r.warnings = append(r.warnings, r.files.outcomes.Warnings...)
 	}
-	return nil
+	return r.createPlanOut()
 }
 
 // endOutcomes completes the file of outcomes. Where something hangs, it may be this file's disk.
@@ -70,6 +71,7 @@ func (r *run) endOutcomes() error {
 // tellFiles writes the files that hold the whole of a run. One that cannot be written is a failure of the run, and the last
 // of them says so.
 func (r *run) tellFiles(s *sinks.Summary) {
+	r.tellPlan(s)
 	if r.files.report != nil {
 		if err := r.files.report.Write(*s); err != nil {
 			s.AddError(&item.RunError{Cause: item.CauseFailed, Doing: "write the report", Err: err})

@@ -21,7 +21,7 @@ func (r *run) history(ctx context.Context) error {
 	s := r.historyStages(p)
 
 	rooms := flow.From(p, r.rooms().Each)
-	worth, resting := flow.Fork(p, 1, rooms, hasWork)
+	worth, resting := flow.Fork(p, 1, rooms, hasWork(s.decide.Cutter.Planned))
 	smallest := flow.Collect(p, worth, smallFirst)
 	cuts, kept := flow.Fork(p, s.deciding, smallest, cutWith(s.decide))
 	purged := flow.Map(p, r.cfg.History.InFlight, cuts, r.purger(p, s))
@@ -31,11 +31,14 @@ func (r *run) history(ctx context.Context) error {
 }
 
 // hasWork lets the rooms pass that may have something to purge.
-func hasWork(_ context.Context, room item.Room, pass func(item.Room) error, rest func(item.Outcome) error) error {
-	if room.Verdict != "" {
-		return rest(stages.Rest(room))
+func hasWork(planned *stages.PlannedRooms) func(context.Context, item.Room, func(item.Room) error, func(item.Outcome) error) error {
+	return func(_ context.Context, room item.Room, pass func(item.Room) error, rest func(item.Outcome) error) error {
+		planned.See(room.ID)
+		if room.Verdict != "" {
+			return rest(stages.Rest(room))
+		}
+		return pass(room)
 	}
-	return pass(room)
 }
 
 // smallFirst gets the most rooms done early, whenever the run ends.
@@ -73,6 +76,7 @@ func (r *run) historyStages(p *flow.Pipeline) historyStages {
 		DB: r.db.Reader, CutOff: r.cutOffs[item.History], Now: r.now, GapGrace: h.GapGrace,
 		Holds:       &stages.Holds{DB: r.db.Reader, ReportsSince: r.now.Add(-h.ReportHold)},
 		SlidingSync: r.features.SlidingSync, KeepPinned: h.KeepPinned, Retry: r.retry,
+		Planned: r.approved.roomsOf(),
 	}
 	s := historyStages{decide: &stages.Decide{Cutter: cutter, Tasks: tasks, Budget: stages.NewBudget(h.Limit), Flow: p}, deciding: 2}
 	if h.Limit > 0 {

@@ -16,6 +16,9 @@ func (r *run) make(ctx context.Context) error {
 		return err
 	}
 	close(r.prepared)
+	if err := r.beginPlanOut(ctx); err != nil {
+		return err
+	}
 	if r.store != nil {
 		r.plan.measure = func(p *flow.Pipeline) *stages.Measure {
 			return &stages.Measure{Store: r.store, Retry: fileRetry(), Flow: p}

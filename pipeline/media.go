@@ -22,7 +22,7 @@ type mediaStages struct {
 
 func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
 	budget := stages.NewBudget(r.cfg.Media.Limit)
-	choose := &stages.Choose{Protect: &stages.Protect{Budget: budget, Flow: p}, Check: stages.CheckName, Budget: budget}
+	choose := &stages.Choose{Protect: &stages.Protect{Budget: budget, Flow: p, Planned: r.approved.mediaOf(f)}, Check: stages.CheckName, Budget: budget}
 	if r.store != nil {
 		files := stages.CheckFiles{Store: r.store}
 		choose.Check = files.Do

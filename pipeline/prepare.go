@@ -34,8 +34,8 @@ func (r *run) prepare(locked func()) error {
 		lock = within(lookTime, r.sayAtWork)
 	}
 	for _, step := range []func(context.Context) error{
-		within(lookTime, r.openDatabase), within(lookTime, r.checkSchema), lock,
-		r.checkServer, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
+		r.readPlan, within(lookTime, r.openDatabase), within(lookTime, r.checkSchema), lock,
+		r.checkServer, r.checkPlan, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
 	} {
 		if err := context.Cause(r.feed); err != nil {
 			return err
@@ -86,8 +86,12 @@ func (r *run) openDatabase(ctx context.Context) (err error) {
 	if err := r.cfg.CheckAges(r.now); err != nil {
 		return &item.RunError{Cause: item.CauseUsage, Doing: "compare the cut-offs with the database's clock", Err: err}
 	}
+	begin, err := r.begin()
+	if err != nil {
+		return err
+	}
 	for _, f := range r.cfg.Flows {
-		r.cutOffs[f] = r.cfg.Ages[f].CutOff(r.now)
+		r.cutOffs[f] = r.cfg.Ages[f].CutOff(begin)
 		r.tally.SetCutOff(f, r.cutOffs[f])
 	}
 	return nil

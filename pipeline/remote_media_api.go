@@ -49,10 +49,10 @@ func (r *run) refuseDown(ctx context.Context, source sources.RemoteByAccess) err
 func (r *run) cachePurger(p *flow.Pipeline, pace *stages.Pace) func(context.Context, []item.Media, func(item.Outcome) error) error {
 	budget := stages.NewBudget(r.cfg.Media.Limit)
 	if r.plan != nil {
-		count := stages.CountSteps{Budget: budget, Flow: p}
+		count := stages.CountSteps{Budget: budget, Flow: p, Planned: r.approved.mediaOf(item.RemoteMedia)}
 		return count.Do
 	}
-	purge := stages.PurgeCache{APICalls: r.apiCalls(p, budget), Pace: pace, CutOff: r.cutOffs[item.RemoteMedia]}
+	purge := stages.PurgeCache{APICalls: r.apiCalls(p, budget), Pace: pace, CutOff: r.cutOffs[item.RemoteMedia], Planned: r.approved.mediaOf(item.RemoteMedia)}
 	if !r.cfg.Media.DeleteOfDeadServers {
 		purge.DownSince = sources.DownSince(r.now)
 	}

@@ -49,6 +49,7 @@ type run struct {
 
 	tally    *sinks.Tally
 	plan     *plan      // set while it is being made; then nothing acts
+	approved *approved  // the plan that is carried out, or nil
 	looked   *looked    // what was looked up at the end
 	files    files      // where a run is told of beside stdout and log
 	ceilings []*ceiling // of --max-rooms and the like
@@ -180,10 +181,13 @@ func (r *run) flow(ctx context.Context, f item.Flow) error {
 	log := r.log.With(map[string]any{"flow": f, "cut_off": r.cutOffs[f].Format(time.RFC3339)})
 	log.Info("flow begins")
 	r.tally.Begin(f, time.Now())
+	r.approved.begins(f)
 	err := r.wiring(f)(ctx)
 	r.tally.End(f, time.Now(), err)
 	if err != nil {
 		log.WithError(err).Error("flow ended early")
+	} else {
+		r.ended(f)
 	}
 	return err
 }

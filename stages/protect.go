@@ -17,8 +17,8 @@ type Protect struct {
 	Users, IDs, Types *Globs
 	// Planned is the media of the plan that is carried out; nil without one.
 	Planned *PlannedMedia
-	Budget            *Budget
-	Flow              Stopper
+	Budget  *Budget
+	Flow    Stopper
 }
 
 // Do gives the outcome of media that is not to be deleted now; ok says that it may go. It notes in the media that a kept
