@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"synupkeep/config"
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/sandbox/stock"
@@ -30,7 +31,7 @@ func TestClockIsComparedWithHalfTheWayTolerated(t *testing.T) {
 		{-3 * time.Hour, -3*time.Hour + 2*time.Second, "2h59m59s behind"},
 		{50 * 365 * 24 * time.Hour, 50 * 365 * 24 * time.Hour, "438000h0m0s ahead of"},
 	} {
-		got := clockWarning(database.Add(test.before), database, database.Add(test.after))
+		got := connect.OurClock(database.Add(test.before), database, database.Add(test.after))
 		if test.says == "" && got != "" || !strings.Contains(got, test.says) {
 			t.Errorf("%v, %v: %q, want %q", test.before, test.after, got, test.says)
 		}

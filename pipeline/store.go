@@ -3,9 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
@@ -33,7 +31,7 @@ func (r *run) openStore(ctx context.Context) (err error) {
 	for _, f := range media {
 		warning, err := r.checkStore(ctx, f)
 		if err == nil {
-			err = r.checkNewest(ctx, f)
+			err = fromStore(r.stored(f).Newest(ctx, f))
 		}
 		if err != nil {
 			return r.refusedStore(doing, err, "Nothing was deleted. ")
@@ -53,53 +51,26 @@ func (r *run) doubt(ctx context.Context, f item.Flow) error {
 	return nil
 }
 
-// checkStore compares the store with a sample of the rows of a flow, and with one of those that are past the cut-off: a
-// store whose old files were moved to S3 still has all the young ones.
+func (r *run) stored(f item.Flow) sources.Stored {
+	return sources.Stored{
+		Sample: sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}, CutOff: r.cutOffs[f], ByBlocks: r.features.TIDRange,
+		Look: func(m item.Media) (mediastore.Presence, error) { return stages.CheckStored(r.store, m) },
+	}
+}
+
+// checkStore looks whether it is the store that the rows speak of and ours to delete in.
 func (r *run) checkStore(ctx context.Context, f item.Flow) (warning string, err error) {
-	for _, kind := range []struct {
-		which  string
-		cutOff time.Time
-	}{{string(f), time.Time{}}, {"old " + string(f), r.cutOffs[f]}} {
-		sample := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, CutOff: kind.cutOff, Retry: r.retry}
-		rows, err := sample.Of(ctx, f)
-		if err != nil {
-			return "", failed("look at the media store", err, databaseHint(err))
-		}
-		said, err := r.checkSample(kind.which, rows)
-		if err != nil {
-			return "", err
-		}
-		if warning == "" {
-			warning = said
-		}
-	}
-	return warning, nil
+	warning, err = r.stored(f).Sampled(ctx, f)
+	return warning, fromStore(err)
 }
 
-// checkNewest refuses a store in which none of the newest files is: an older copy of the server's, such as last night's
-// backup. The rows would be the server's, and the files those of the backup.
-func (r *run) checkNewest(ctx context.Context, f item.Flow) error {
-	rows, err := sources.Sample{DB: r.db.Reader, ServerName: r.serverName, Retry: r.retry}.Newest(ctx, f, r.features.TIDRange)
-	if err != nil {
-		return failed("look at the media store", err, databaseHint(err))
+// fromStore makes of an error that is not about the store one of the database.
+func fromStore(err error) error {
+	var store *sources.StoreError
+	if err == nil || errors.As(err, &store) {
+		return err
 	}
-	missing, example := r.missing(rows)
-	if len(rows) == 0 || missing < len(rows) {
-		return nil
-	}
-	return fmt.Errorf("not one of the %d newest files of %s is there, such as %s: it looks like an older copy of the server's media store "+
-		"(if it is the server's, put back from a backup, it will be taken for it as soon as there is a newer file)", len(rows), f, example)
-}
-
-// missing counts those whose file is not there.
-func (r *run) missing(rows []item.Media) (n int, example string) {
-	for _, m := range rows {
-		if found, err := stages.CheckStored(r.store, m); err == nil && !found.Exists {
-			n++
-			example = found.Path
-		}
-	}
-	return n, example
+	return failed("look at the media store", err, databaseHint(err))
 }
 
 func (r *run) refusedStore(doing string, err error, consequence string) error {
@@ -112,29 +83,4 @@ func (r *run) refusedStore(doing string, err error, consequence string) error {
 		Hint: consequence + "--media-store must be the media_store_path of this server, mounted here and ours to write; " +
 			"media that lies in S3 or another storage provider alone cannot be deleted yet (--only history).",
 	}
-}
-
-// checkSample refuses a store in which more than half of a sample's files are missing, or that is not ours to delete in.
-func (r *run) checkSample(which string, rows []item.Media) (warning string, err error) {
-	missing, example := 0, ""
-	for _, m := range rows {
-		found, err := stages.CheckStored(r.store, m)
-		var denied *mediastore.NotDeletableError
-		switch {
-		case errors.As(err, &denied):
-			return "", err
-		case err != nil: // an impossible id, a link where a directory should be: that item will fail by itself
-		case !found.Exists:
-			missing++
-			example = found.Path
-		}
-	}
-	text := fmt.Sprintf("of %d sampled files of %s, %d are not there, such as %s", len(rows), which, missing, example)
-	switch {
-	case missing*2 > len(rows):
-		return "", errors.New(text)
-	case missing > 0:
-		return text, nil
-	}
-	return "", nil
 }

@@ -26,7 +26,7 @@ type Pooler struct {
 // StartPooler returns a pooler before the server, which ends with the test, and its port on 127.0.0.1.
 func StartPooler(t testing.TB, server string) (p *Pooler, port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
