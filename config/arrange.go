@@ -160,6 +160,12 @@ func (s *scanner) commandOf() {
 	case CommandRun, CommandPlan, CommandUsage, CommandDoctor, CommandCron:
 		s.checkFlags()
 		s.checkConnectionAndToken()
+	case CommandToken:
+		s.checkFlags()
+		if len(s.out.positionals) > 0 {
+			s.problem("token", "", "takes no arguments", "flags only; the password is asked for")
+			s.out.positionals = nil
+		}
 	case CommandRepair:
 		s.checkFlags()
 		s.checkRepairable()

@@ -16,6 +16,7 @@ const (
 	CommandDoctor  Command = "doctor"
 	CommandRepair  Command = "repair"
 	CommandCron    Command = "cron"
+	CommandToken   Command = "token"
 	CommandVersion Command = "version"
 	CommandHelp    Command = "help"
 )
@@ -75,6 +76,11 @@ func commands() []commandSpec {
 			usageText:   "cron [flags] " + connectionArguments,
 			description: cronDescription, examples: cronExamples(), exitCodes: cronExitCodes, flags: flags(CommandCron),
 		},
+		{
+			command: CommandToken, usage: "get an admin's access token into a file", connects: true,
+			usageText:   "token --token-file FILE [flags]",
+			description: tokenDescription, examples: tokenExamples(), exitCodes: tokenExitCodes, flags: flags(CommandToken),
+		},
 		{command: CommandVersion, usage: "print the version", usageText: "version"},
 		{command: CommandHelp, usage: "print this text, or that of a command", usageText: "help [command]"},
 	}
@@ -108,8 +114,11 @@ func (c commandSpec) deletes() bool {
 	return c.command == CommandRun || c.command == CommandPlan || c.command == CommandCron
 }
 
-// speaksToSynapse says that the command needs a token: the database alone does not do.
-func (c commandSpec) speaksToSynapse() bool { return c.command != CommandUsage }
+// needsToken says that the database alone does not do.
+func (c commandSpec) needsToken() bool { return c.command != CommandUsage }
+
+// needsDatabase says that the admin API alone does not do.
+func (c commandSpec) needsDatabase() bool { return c.command != CommandToken }
 
 // text is the description with examples and exit codes.
 func (c commandSpec) text() string {

@@ -86,7 +86,7 @@ func TestHelpOfEachCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := out.String()
-		for _, want := range []string{"Exit codes:", "Examples:", "130, 143", "[$SYNUPKEEP_POSTGRES"} {
+		for _, want := range []string{"Exit codes:", "Examples:", "130, 143", "[$SYNUPKEEP_API_URL"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("help of %s lacks %q", spec.command, want)
 			}
@@ -96,7 +96,8 @@ func TestHelpOfEachCommand(t *testing.T) {
 		}
 		for _, example := range spec.examples {
 			words := shellWords(example)
-			if cfg := mustParse(t, withToken(), words[1:]...); cfg.Command != spec.command {
+			env := withToken("SYNUPKEEP_REGISTRATION_SHARED_SECRET", "x")
+			if cfg := mustParse(t, env, words[1:]...); cfg.Command != spec.command {
 				t.Errorf("%q is a %s", example, cfg.Command)
 			}
 		}
@@ -115,7 +116,7 @@ func shellWords(line string) (words []string) {
 		switch {
 		case c == '\'':
 			quoted = !quoted
-		case quoted || c != ' ' && c != '#' && c != '|':
+		case quoted || !strings.ContainsRune(" #|<", c):
 			word += string(c)
 		default:
 			if word != "" {
@@ -147,4 +148,23 @@ func TestCron(t *testing.T) {
 	wantErrors(t, withToken(), []string{"cron", "--delta", "30d", "--schedule", "4 o'clock", "--listen", "9464"}, "--schedule", "--listen")
 	wantErrors(t, withToken(), []string{"cron"}, "--delta")
 	wantErrors(t, withToken(), []string{"run", "--delta", "30d", "--run-now"}, "--run-now")
+}
+
+func TestToken(t *testing.T) {
+	cfg := mustParse(t, nil, "token", "--user", "@admin:hs", "--token-file", "dir/token")
+	if cfg.User != "@admin:hs" || cfg.Token.File != "dir/token" || cfg.Register.IsSet() || cfg.Postgres.IsSet() {
+		t.Errorf("%+v", cfg)
+	}
+	cfg = mustParse(t, map[string]string{"SYNAPSE_REGISTRATION_SHARED_SECRET": "s3cret"}, "token", "--register", "--token-file", "t")
+	if cfg.User != "synupkeep" || cfg.Register.Reveal() != "s3cret" || !strings.Contains(strings.Join(cfg.Secrets(), " "), "s3cret") {
+		t.Errorf("%+v", cfg)
+	}
+	dir := data(t, "homeserver.yaml", "database: {name: sqlite3}\nregistration_shared_secret: yamlsecret\n")
+	if cfg := parseIn(t, dir, nil, "token", "--register", "--token-file", "t"); cfg.Register.Reveal() != "yamlsecret" {
+		t.Errorf("%+v", cfg)
+	}
+	wantErrors(t, nil, []string{"token"}, "--token-file", "--user")
+	wantErrors(t, nil, []string{"token", "--token-file", "t", "--register"}, "--register")
+	wantErrors(t, nil, []string{"token", "--token-file", "t", "--user", "admin", "hunter2"}, "token")
+	wantErrors(t, withToken(), []string{"token", "--token-file", "t", "--register", "--user", "@a:hs"}, "--user", "--register")
 }

@@ -37,6 +37,10 @@ type Config struct {
 	// MaxDuration is how long a run begins new work, 0 for no limit.
 	MaxDuration time.Duration
 
+	// User is whose token CommandToken gets, Register the secret with which it makes that user first, or empty.
+	User     string
+	Register Secret
+
 	// Synapse is Synapse's own configuration, nil where none was found.
 	Synapse *homeserver.Config
 

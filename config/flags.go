@@ -36,15 +36,20 @@ func (f flagSpec) variables() []string {
 
 // flagSpecs lists the flags of all commands.
 func flagSpecs() []flagSpec {
-	run, plan, usage, doctor, repair, cron := CommandRun, CommandPlan, CommandUsage, CommandDoctor, CommandRepair, CommandCron
+	run, plan, usage, doctor, repair, cron, token := CommandRun, CommandPlan, CommandUsage, CommandDoctor,
+		CommandRepair, CommandCron, CommandToken
 	return slices.Concat(
-		of(serverFlags(), run, plan, usage, doctor, repair, cron),
+		of(databaseFlag(), run, plan, usage, doctor, repair, cron),
+		of(apiFlags(), run, plan, usage, doctor, repair, cron, token),
+		of(storeFlag(), run, plan, usage, doctor, repair, cron),
+		of(homeserverFlag(), run, plan, usage, doctor, repair, cron, token),
 		of(ageFlags(), run, plan, doctor, cron),
 		of(choiceFlags(), run, plan, doctor, cron),
 		of(roomFlag(), run, plan, doctor, repair, cron),
 		of(paceFlags(), run, plan, doctor, cron),
 		of(limitFlags(), run, plan, doctor, cron),
-		of(logFlags(), run, plan, usage, doctor, repair, cron),
+		of(logFlags(), run, plan, usage, doctor, repair, cron, token),
+		of(jsonFlag(), run, plan, usage, doctor, repair, cron),
 		of(stateFlag(), run, plan, doctor, cron),
 		of(topFlag(), run, plan, usage, cron),
 		of(fileFlags(), run, plan, usage, cron),
@@ -53,6 +58,7 @@ func flagSpecs() []flagSpec {
 		of(cronFlags(), cron),
 		of(planFlags(), plan),
 		of(repairFlags(), repair),
+		of(tokenFlags(), token),
 	)
 }
 
@@ -64,27 +70,36 @@ func of(specs []flagSpec, commands ...Command) []flagSpec {
 	return specs
 }
 
-func serverFlags() []flagSpec {
+func databaseFlag() []flagSpec {
+	return []flagSpec{{
+		name: "postgres", oldVariable: "SYNUPKEEP_POSTGRES_CONNECTION_STRING",
+		usage: "`CONNECTION` to Synapse's database, a URL or in keyword form; PG* variables and ~/.pgpass complete it",
+	}}
+}
+
+func apiFlags() []flagSpec {
 	return []flagSpec{
-		{
-			name: "postgres", oldVariable: "SYNUPKEEP_POSTGRES_CONNECTION_STRING",
-			usage: "`CONNECTION` to Synapse's database, a URL or in keyword form; PG* variables and ~/.pgpass complete it",
-		},
 		{name: "token-file", oldVariable: tokenVariable + "_FILE", usage: "`FILE` that holds an admin's access token (the token itself: " + tokenVariable + ")"},
 		{
 			name: "api-url", alias: "a", oldVariable: "SYNUPKEEP_SYNAPSE_API_URL", fallback: defaultAPIURL,
 			usage: "`URL` of the homeserver's admin API, without /_synapse",
 		},
-		{
-			name: "media-store", alias: "m", oldVariable: "SYNUPKEEP_MEDIA_STORE_PATH", fallback: defaultMediaStore,
-			usage: "`DIRECTORY` that Synapse's media_store_path names",
-		},
-		{
-			name: "homeserver-config", kind: repeated,
-			usage: "`FILE` that is Synapse's homeserver.yaml, or a directory of such: what is not given otherwise of the database, the media " +
-				"store and the URL is taken from it (default: $" + homeserverVariable + ", or /data/homeserver.yaml if there is one)",
-		},
 	}
+}
+
+func storeFlag() []flagSpec {
+	return []flagSpec{{
+		name: "media-store", alias: "m", oldVariable: "SYNUPKEEP_MEDIA_STORE_PATH", fallback: defaultMediaStore,
+		usage: "`DIRECTORY` that Synapse's media_store_path names",
+	}}
+}
+
+func homeserverFlag() []flagSpec {
+	return []flagSpec{{
+		name: "homeserver-config", kind: repeated,
+		usage: "`FILE` that is Synapse's homeserver.yaml, or a directory of such: what is not given otherwise of the database, the media " +
+			"store and the URL is taken from it (default: $" + homeserverVariable + ", or /data/homeserver.yaml if there is one)",
+	}}
 }
 
 func ageFlags() []flagSpec {
@@ -159,8 +174,11 @@ func logFlags() []flagSpec {
 		},
 		{name: "log-format", fallback: "text", usage: "`FORMAT` of the log: text or json"},
 		{name: "quiet", kind: truth, usage: "log errors only, show no progress"},
-		{name: "json", kind: truth, usage: "write what came of it as JSON to stdout"},
 	}
+}
+
+func jsonFlag() []flagSpec {
+	return []flagSpec{{name: "json", kind: truth, usage: "write what came of it as JSON to stdout"}}
 }
 
 func stateFlag() []flagSpec {
@@ -211,6 +229,13 @@ func planFlags() []flagSpec {
 
 func repairFlags() []flagSpec {
 	return []flagSpec{{name: "yes", kind: truth, usage: "repair without asking"}}
+}
+
+func tokenFlags() []flagSpec {
+	return []flagSpec{
+		{name: "user", usage: "`USER` who is a server admin, by name or id (default with --register: synupkeep)"},
+		{name: "register", kind: truth, usage: "make this user anew, with the server's registration secret"},
+	}
 }
 
 // cliFlag is the flag for cli. The variables stand in the usage text only: cli would read them from the process.

@@ -3,7 +3,7 @@ package config
 // What help prints of each command. Lines end before column 120.
 
 const usageText = `synupkeep run [flags] [postgres_connection_string [synapse_auth_token]]
-synupkeep plan | usage | doctor | repair rooms | cron [flags] [...]
+synupkeep plan | usage | doctor | repair rooms | cron | token [flags] [...]
 synupkeep [flags] [postgres_connection_string [synapse_auth_token]]
 synupkeep version
 synupkeep help [command]`
@@ -144,3 +144,25 @@ const cronExitCodes = `  0         stopped by SIGINT or SIGTERM while no run was
   1         could not go on (its port is taken)
   2         wrong usage or configuration
   130, 143  stopped by SIGINT, SIGTERM during a run, which ended for that; its report is written`
+
+const tokenDescription = `token gets the access token of a server admin and writes it to a file of mode 0600, for --token-file. It logs in as --user
+with a password that it asks for, which is no argument because every user of the machine can see those; or, with
+--register, makes a new admin with the server's registration_shared_secret (from Synapse's homeserver.yaml or
+SYNUPKEEP_REGISTRATION_SHARED_SECRET), whose password nobody knows. Where Matrix Authentication Service gives out the
+tokens it says how to get one there.
+
+` + sayingThings
+
+func tokenExamples() []string {
+	return []string{
+		"synupkeep token --user @admin:example.org --token-file /etc/synupkeep/token",
+		"synupkeep token --register --token-file token                 # a new admin called synupkeep",
+		"synupkeep token --api-url https://matrix.example.org --user admin --token-file token < password",
+	}
+}
+
+const tokenExitCodes = `  0         the token is in the file
+  1         could not do its work (server not reachable, it gives out no tokens)
+  2         wrong usage or configuration
+  12        the password is wrong, or the user no server admin
+  130, 143  interrupted by SIGINT, SIGTERM`

@@ -83,7 +83,7 @@ func (r *reader) storeOf(found *homeserver.Config) string {
 	if filepath.IsAbs(found.MediaStore) {
 		return found.MediaStore
 	}
-	if _, given := r.settings["media-store"]; !given {
+	if _, given := r.settings["media-store"]; !given && r.command.takes("media-store") {
 		r.warn("media_store_path in " + found.Files[0] + " is relative to the directory that Synapse runs in: give --media-store")
 	}
 	return ""
@@ -91,7 +91,7 @@ func (r *reader) storeOf(found *homeserver.Config) string {
 
 // hasDatabase says whether the database is named by something that wins over Synapse's configuration.
 func (r *reader) hasDatabase() bool {
-	if _, given := r.settings["postgres"]; given || r.hasConnectionArgument {
+	if _, given := r.settings["postgres"]; given || r.hasConnectionArgument || !r.command.needsDatabase() {
 		return true
 	}
 	for _, name := range []string{"PGHOST", "PGSERVICE", "PGDATABASE"} {

@@ -15,6 +15,9 @@ const acceptedPostgres = "a URL such as postgres://user@host:5432/synapse, or ke
 // readPostgres finds the connection string and lets the driver check it. What the driver says is not shown: it may quote
 // a password.
 func (r *reader) readPostgres(cfg *Config, positionals []string) {
+	if !r.command.needsDatabase() {
+		return
+	}
 	text, source, fromEnv := r.connectionString(positionals)
 	if r.noDatabase {
 		return

@@ -85,6 +85,10 @@ func isToken(text string) bool {
 
 // readToken finds the token: as argument 2 or in --token-file, else in the environment.
 func (r *reader) readToken(cfg *Config, positionals []string) {
+	if r.command.command == CommandToken {
+		r.readLogin(cfg)
+		return
+	}
 	file, isFile := r.settings["token-file"]
 	given, source, fromEnv := r.env(tokenVariable), tokenVariable, true
 	if len(positionals) > 1 {
@@ -109,7 +113,7 @@ func (r *reader) readToken(cfg *Config, positionals []string) {
 		r.readTokenSetting(cfg, file)
 	case hasToken:
 		r.readGivenToken(cfg, given, source, fromEnv)
-	case !r.command.speaksToSynapse():
+	case !r.command.needsToken():
 	default:
 		r.problem("argument 2", "", "no access token is given", "an admin's token in "+tokenVariable+", in --token-file or as argument 2")
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	Providers   []Provider
 	Listeners   []Listener
 	Retention   Retention
+	// RegistrationSecret is registration_shared_secret, a secret; RegistrationSecretFile is the file that holds it instead.
+	RegistrationSecret, RegistrationSecretFile string
 	// AppServices are the files that describe application services (app_service_config_files).
 	AppServices []string
 }
@@ -162,6 +164,8 @@ func (c *Config) fill(all section) error {
 	c.Retention.Messages = all.section("retention").truth("enabled", false)
 	media := all.section("media_retention")
 	c.Retention.LocalMedia, c.Retention.RemoteMedia = media.text("local_media_lifetime"), media.text("remote_media_lifetime")
+	c.RegistrationSecret = all.text("registration_shared_secret")
+	c.RegistrationSecretFile = all.text("registration_shared_secret_path")
 	c.AppServices = slices.DeleteFunc(all.texts("app_service_config_files"), func(name string) bool { return name == "" })
 	return nil
 }

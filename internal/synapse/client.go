@@ -232,7 +232,9 @@ func (c *Client) once(ctx context.Context, timeout time.Duration, token, method,
 	if err != nil {
 		return fmt.Errorf("%s %s: no request can be made of this address", method, c.shown+path) // err shows all of it
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	req.Header.Set("User-Agent", "synupkeep")
 	status, header, text, err := c.exchange(req)
 	switch {
