@@ -1,0 +1,142 @@
+package sinks
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"synupkeep/internal/item"
+	"synupkeep/internal/printable"
+)
+
+// AddError adds why a part could not be read, or why nothing could, and its cause. nil adds nothing.
+func (u *Usage) AddError(err error) {
+	for _, e := range parts(err) {
+		failure := runFailure(e, u.Redact)
+		if !slices.Contains(u.Errors, failure) {
+			u.Errors = append(u.Errors, failure)
+		}
+		u.AddCause(failure.Cause)
+	}
+}
+
+// AddCause adds a reason for an exit code other than 0.
+func (u *Usage) AddCause(c item.Cause) {
+	u.Causes = item.SortCauses(append(slices.Clone(u.Causes), known(c)))
+	u.ExitCode = item.ExitCode(u.Causes)
+}
+
+// WriteUsageJSON writes it as one indented JSON object with a newline at its end.
+func WriteUsageJSON(w io.Writer, u Usage) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(u.normal()); err != nil {
+		return fmt.Errorf("write the usage as JSON: %w", err)
+	}
+	if _, err := w.Write(printable.JSON(b.Bytes())); err != nil {
+		return fmt.Errorf("write the usage as JSON: %w", err)
+	}
+	return nil
+}
+
+// WriteUsage completes the report with it. See File.
+func (r *Report) WriteUsage(u Usage) error {
+	return r.File.Write(func(w io.Writer) error { return WriteUsageJSON(w, u) })
+}
+
+// normal returns a copy as it is written: exit code and duration follow from what they depend on, times are UTC, lists are
+// not nil.
+func (u Usage) normal() Usage {
+	u.Schema, u.Command = usageSchema, "usage"
+	causes := make([]item.Cause, 0, len(u.Causes))
+	for _, c := range u.Causes {
+		causes = append(causes, known(c))
+	}
+	u.Causes = item.SortCauses(causes)
+	u.ExitCode = item.ExitCode(u.Causes)
+	if !u.Started.IsZero() && !u.Ended.IsZero() {
+		u.DurationS = seconds(u.Ended.Sub(u.Started))
+	}
+	u.Started, u.Ended = utc(u.Started), utc(u.Ended)
+	u.Errors = append([]RunFailure{}, u.Errors...)
+	for i, e := range u.Errors {
+		u.Errors[i].Doing, u.Errors[i].Error, u.Errors[i].Hint = u.Redact.text(e.Doing), u.Redact.text(e.Error), u.Redact.text(e.Hint)
+	}
+	u.Warnings = append([]string{}, u.Warnings...)
+	for i, w := range u.Warnings {
+		u.Warnings[i] = u.Redact.text(w)
+	}
+	u.Curves = append([]item.AgeCurve{}, u.Curves...)
+	for i, c := range u.Curves {
+		u.Curves[i].Points = append([]item.AgePoint{}, c.Points...)
+	}
+	u.History, u.StateGroups, u.RoomMedia = u.History.normal(), u.StateGroups.normal(), u.RoomMedia.normal()
+	u.LocalMedia, u.RemoteMedia, u.Previews = u.LocalMedia.normal(), u.RemoteMedia.normal(), u.Previews.normal()
+	u.Tables, u.Leftovers = u.Tables.normal(), u.Leftovers.normal()
+	return u
+}
+
+func (h *UsageHistory) normal() *UsageHistory {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	c.Samples, c.ByRoom = append([]item.Extent{}, h.Samples...), append([]RoomUsage{}, h.ByRoom...)
+	return &c
+}
+
+func (s *UsageStateGroups) normal() *UsageStateGroups {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.Samples, c.ByRoom = append([]item.Extent{}, s.Samples...), append([]RoomState{}, s.ByRoom...)
+	return &c
+}
+
+func (m *UsageRoomMedia) normal() *UsageRoomMedia {
+	if m == nil {
+		return nil
+	}
+	c := *m
+	c.Samples, c.ByRoom = append([]item.Extent{}, m.Samples...), append([]RoomMedia{}, m.ByRoom...)
+	return &c
+}
+
+func (m *UsageMedia) normal() *UsageMedia {
+	if m == nil {
+		return nil
+	}
+	c := *m
+	c.ByUser, c.ByOrigin, c.ByType = append([]Share{}, m.ByUser...), append([]Share{}, m.ByOrigin...), append([]Share{}, m.ByType...)
+	return &c
+}
+
+func (t *UsageTables) normal() *UsageTables {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Largest = append([]TableUsage{}, t.Largest...)
+	for i, table := range c.Largest {
+		c.Largest[i].LastVacuum, c.Largest[i].LastAnalyze = utc(table.LastVacuum), utc(table.LastAnalyze)
+	}
+	return &c
+}
+
+func (l *UsageLeftovers) normal() *UsageLeftovers {
+	if l == nil {
+		return nil
+	}
+	c := *l
+	c.OldestPending = utc(l.OldestPending)
+	c.Tasks = append([]TaskUsage{}, l.Tasks...)
+	for i, task := range c.Tasks {
+		c.Tasks[i].Oldest = utc(task.Oldest)
+	}
+	return &c
+}
