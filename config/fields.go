@@ -28,11 +28,15 @@ func (r *reader) apiURL() string {
 	if !given {
 		return strings.TrimRight(defaultAPIURL, "/")
 	}
-	const accepted = "http:// or https:// with a host, without user, query and fragment, such as http://localhost:8008"
+	const accepted = "http:// or https:// with a host, without user, query and fragment, such as http://localhost:8008; or " +
+		"unix:// with the path of a socket, such as unix:///run/synapse/main.sock"
 	u, err := url.Parse(value)
 	if err != nil || u.User != nil || strings.Contains(value, "@") {
 		r.problem(source, "", "is not such a URL", accepted) // it may hold a password
 		return ""
+	}
+	if u.Scheme == "unix" && u.Host == "" && path.IsAbs(u.Path) && u.RawQuery == "" && !strings.ContainsAny(value, "#%?") {
+		return "unix://" + path.Clean(u.Path)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(value, "#") {
 		r.problem(source, value, "is not such a URL", accepted)

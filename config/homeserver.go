@@ -45,7 +45,7 @@ func (r *reader) readHomeserver(cfg *Config) {
 	cfg.Synapse = found
 	name := found.Files[0]
 	r.fromHomeserver("media-store", name, r.storeOf(found))
-	if apis := found.AdminAPI(); len(apis) > 0 && apis[0].Socket == "" {
+	if apis := found.AdminAPI(); len(apis) > 0 {
 		r.fromHomeserver("api-url", name, apis[0].URL())
 	}
 	if !r.hasDatabase() {

@@ -143,3 +143,14 @@ func TestSecretsInFiles(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestAListenerThatIsASocket(t *testing.T) {
+	dir := data(t, "homeserver.yaml", "database: {name: psycopg2, args: {dbname: d}}\nmedia_store_path: /m\n"+
+		"listeners: [{path: /run/synapse/main.sock, type: http, resources: [{names: [client]}]}]\n")
+	if cfg := parseIn(t, dir, onlyToken(), "run", "--delta", "30d"); cfg.APIURL != "unix:///run/synapse/main.sock" {
+		t.Errorf("%s", cfg.APIURL)
+	}
+	for _, url := range []string{"unix://host/path", "unix:", "unix:path", "unix:///a?b", "unix:///a#b", "unix:///a%20b"} {
+		wantErrors(t, withToken(), []string{"run", "--delta", "30d", "--api-url", url}, "--api-url")
+	}
+}

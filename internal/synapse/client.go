@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,15 +42,25 @@ const callTimeout = 30 * time.Second
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
-// NewClient returns a client for the API at base, with or without a trailing slash.
+// NewClient returns a client for the API at base, with or without a trailing slash; unix:///run/synapse/main.sock is a
+// listener of Synapse that is a Unix socket.
 func NewClient(base string, token TokenSource) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 8
 	transport.Proxy = proxy
 	base = strings.TrimRight(base, "/")
+	shown := withoutUser(base)
+	if socket, isSocket := strings.CutPrefix(base, "unix://"); isSocket {
+		var dialer net.Dialer
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		}
+		base, shown = "http://localhost", base
+	}
 	return &Client{
 		base:  base,
-		shown: withoutUser(base),
+		shown: shown,
 		http:  &http.Client{Transport: transport, CheckRedirect: noRedirect},
 		token: token,
 	}
