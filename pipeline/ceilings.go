@@ -20,7 +20,10 @@ func (r *run) refuseIfTooLarge(ctx context.Context) error {
 	if !r.cfg.Max.Any() {
 		return nil
 	}
-	r.log.Info("making a plan first, to compare it with --max-rooms, --max-media and --max-bytes")
+	const doing = "making a plan first, to compare it with --max-rooms, --max-media and --max-bytes"
+	r.log.Info(doing)
+	r.board.Phase(doing)
+	defer r.board.Forget() // what the flows did was the plan's
 	ceilings, err := r.readCeilings(r.feed)
 	if r.stopped() {
 		return nil

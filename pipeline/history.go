@@ -21,20 +21,22 @@ func (r *run) history(ctx context.Context) error {
 	s := r.historyStages(p)
 
 	rooms := flow.From(p, r.rooms().Each)
-	worth, resting := flow.Fork(p, 1, rooms, hasWork(s.decide.Cutter.Planned))
-	smallest := flow.Collect(p, worth, smallFirst)
+	worth, resting := flow.Fork(p, 1, rooms, r.hasWork(s.decide.Cutter.Planned))
+	smallest := flow.Collect(p, worth, r.smallFirst)
 	cuts, kept := flow.Fork(p, s.deciding, smallest, cutWith(s.decide))
-	purged := flow.Map(p, r.cfg.History.InFlight, cuts, r.purger(p, s))
+	purged := flow.Map(p, r.cfg.History.InFlight, cuts, r.inFlight(r.purger(p, s)))
 	flow.Drain(p, flow.Merge(p, resting, kept, purged), r.report)
 
 	return r.wait(p)
 }
 
 // hasWork lets the rooms pass that may have something to purge.
-func hasWork(planned *stages.PlannedRooms) func(context.Context, item.Room, func(item.Room) error, func(item.Outcome) error) error {
+func (r *run) hasWork(planned *stages.PlannedRooms) func(context.Context, item.Room, func(item.Room) error, func(item.Outcome) error) error {
+	board := r.board.Flow(item.History)
 	return func(_ context.Context, room item.Room, pass func(item.Room) error, rest func(item.Outcome) error) error {
 		planned.See(room.ID)
 		if room.Verdict != "" {
+			board.Resting()
 			return rest(stages.Rest(room))
 		}
 		return pass(room)
@@ -42,9 +44,9 @@ func hasWork(planned *stages.PlannedRooms) func(context.Context, item.Room, func
 }
 
 // smallFirst gets the most rooms done early, whenever the run ends.
-func smallFirst(rooms []item.Room) []item.Room {
+func (r *run) smallFirst(rooms []item.Room) []item.Room {
 	slices.SortStableFunc(rooms, func(a, b item.Room) int { return cmp.Compare(a.Old, b.Old) })
-	return rooms
+	return r.listed(rooms)
 }
 
 func cutWith(d *stages.Decide) func(context.Context, item.Room, func(item.Cut) error, func(item.Outcome) error) error {
@@ -92,7 +94,8 @@ func (r *run) purger(p *flow.Pipeline, s historyStages) func(context.Context, it
 	}
 	h, d := r.cfg.History, s.decide
 	purge := &stages.Purge{
-		Purger: r.api, Tasks: d.Tasks, Cutter: d.Cutter, Budget: d.Budget, Retry: r.retry, Flow: p, Held: r.held, Now: r.db.Now,
+		Purger: asking{r.api, r.board.Flow(item.History)}, Tasks: d.Tasks, Cutter: d.Cutter, Budget: d.Budget, Retry: r.retry,
+		Flow: p, Held: r.held, Now: r.db.Now,
 		Gate:    &stages.Gate{Tasks: d.Tasks, InFlight: h.InFlight, Patience: h.Timeout, Waiting: r.sayBusy},
 		Timeout: h.Timeout, Grace: r.grace,
 	}

@@ -27,14 +27,18 @@ func (r *run) make(ctx context.Context) error {
 	r.plan.note = r.newNoted(ctx)
 	var err error
 	if r.cfg.Max.Any() {
+		r.board.Phase("reading how much there is, to compare the plan with the limits")
 		if r.ceilings, err = r.readCeilings(r.feed); err != nil && !r.stopped() {
 			return failed("read how much there is to compare the plan with", err, databaseHint(err))
 		}
 	}
+	r.board.Phase("looking at what an earlier run began")
 	if err := r.countFinish(ctx); err != nil {
 		return err
 	}
+	r.board.Phase("")
 	err = r.flows(ctx)
+	r.board.Phase("looking up what the rooms are called, and what to warn of")
 	r.nameRooms(ctx)
 	r.warnOfPlan(ctx)
 	if err == nil && !r.stopped() {

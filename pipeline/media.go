@@ -53,8 +53,8 @@ func (s mediaStages) rowsThenFiles(deletable <-chan item.Media, of deleterOf) (g
 	})
 	files := stages.DeleteFiles{Store: r.store, Retry: fileRetry(), Stopping: p.Stopping}
 	batches := flow.Batch(p, deletable, ramp.Size)
-	rowless, rest := flow.Fork(p, 1, batches, rows.Do)
-	return flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, files.Do), rest
+	rowless, rest := flow.Fork(p, 1, batches, s.deletingRows(rows))
+	return flow.Map(p, r.cfg.Media.DeleteConcurrency, rowless, s.deletingFiles(&files)), rest
 }
 
 // deleterOf makes of what the flows have in common what deletes the rows of one.

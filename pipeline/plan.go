@@ -36,10 +36,14 @@ func newPlan() *plan { return &plan{cuts: map[string]int64{}} }
 //
 // It takes no lock and writes nothing but the files that were asked for.
 func Plan(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause {
+	return newPlanning(cfg, log).all(ctx, feed, stdout)
+}
+
+func newPlanning(cfg *config.Config, log *logging.Logger) *run {
 	r := newRun(cfg, log)
 	r.plan, r.tally.Plan = newPlan(), true
 	r.plan.only = true
-	return r.all(ctx, feed, stdout)
+	return r
 }
 
 // goes says whether a planned purge takes an event away.

@@ -34,8 +34,14 @@ func (r *run) prepare(locked func()) error {
 		lock = within(lookTime, r.sayAtWork)
 	}
 	for _, step := range []func(context.Context) error{
-		r.readPlan, within(lookTime, r.openDatabase), within(lookTime, r.checkSchema), lock,
-		r.checkServer, r.checkPlan, r.checkHistory, r.resolveRooms, r.openStore, r.openJournal,
+		r.at("reading the plan", r.readPlan),
+		r.at("opening the database", within(lookTime, r.openDatabase)),
+		r.at("looking at the database's schema", within(lookTime, r.checkSchema)),
+		r.at("taking the lock", lock),
+		r.at("speaking to Synapse", r.checkServer),
+		r.at("comparing the server with the plan", r.checkPlan), r.checkHistory,
+		r.at("looking up rooms", r.resolveRooms),
+		r.at("looking at the media store", r.openStore), r.openJournal,
 	} {
 		if err := context.Cause(r.feed); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 // report is where every outcome of a flow ends.
 func (r *run) report(_ context.Context, o item.Outcome) error {
 	r.watchCeilings(o)
+	r.board.Flow(o.Flow).Ended(o)
 	return r.record(o)
 }
 

@@ -18,6 +18,7 @@ import (
 	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 	"synupkeep/sinks"
+	"synupkeep/sinks/progress"
 )
 
 const (
@@ -48,6 +49,7 @@ type run struct {
 	journal *journal.Journal
 
 	tally    *sinks.Tally
+	board    *progress.Board
 	plan     *plan      // set while it is being made; then nothing acts
 	approved *approved  // the plan that is carried out, or nil
 	looked   *looked    // what was looked up at the end
@@ -88,7 +90,7 @@ func newRun(cfg *config.Config, log *logging.Logger) *run {
 	tally := sinks.NewTally(cfg.Flows)
 	tally.Redact, tally.Top = log.Redact, cfg.Top
 	return &run{
-		cfg: cfg, log: log, tally: tally, looked: &looked{}, cutOffs: map[item.Flow]time.Time{},
+		cfg: cfg, log: log, tally: tally, board: progress.New(), looked: &looked{}, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
 		localClock: time.Now, media: newMediaAPI(),
 	}
@@ -102,6 +104,9 @@ func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 	defer r.budget.Stop()
 	ctx, release := r.endAfterGrace(ctx)
 	defer release()
+	watching := r.board.Watch(string(r.cfg.Command), r.cfg.Flows, r.log)
+	defer watching.End()
+	defer context.AfterFunc(r.feed, func() { watching.Stopping(context.Cause(r.feed)) })()
 
 	ping := r.startPing(ctx)
 	err := r.createFiles(r.feed, started)
@@ -109,6 +114,7 @@ func (r *run) all(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 		err = r.bounded(ctx)
 	}
 	err = errors.Join(err, r.endOutcomes())
+	watching.Clear()
 	summary := r.tell(r.summary(started, errors.Join(err, causeOf(feed), causeOf(ctx))), stdout)
 	ping.end(ctx, summary)
 	return summary.Causes
@@ -130,12 +136,16 @@ func (r *run) do(ctx context.Context) error {
 	close(r.prepared)
 	err := r.refuseIfTooLarge(ctx)
 	if err == nil {
+		r.board.Phase("finishing what an earlier run began")
 		err = r.finish(ctx)
 	}
 	if err == nil {
+		r.board.Phase("")
 		err = r.flows(ctx)
+		r.board.Phase("looking up what the rooms are called")
 		r.nameRooms(ctx)
 	}
+	r.board.Phase("looking whether the lock was ours to the end")
 	r.budget.Stop() // from now on there is nothing that it could end
 	unwatch()
 	watch.Wait()
@@ -182,7 +192,9 @@ func (r *run) flow(ctx context.Context, f item.Flow) error {
 	log.Info("flow begins")
 	r.tally.Begin(f, time.Now())
 	r.approved.begins(f)
+	unwatch := r.watched(ctx, f)
 	err := r.wiring(f)(ctx)
+	unwatch(err)
 	r.tally.End(f, time.Now(), err)
 	if err != nil {
 		log.WithError(err).Error("flow ended early")

@@ -34,6 +34,7 @@ func (r *run) references() sources.References {
 // is deleted. It is nil when there is an error, when the run has been told to stop, and when no media is old at all.
 func (r *run) shown(ctx context.Context) (*stages.Shown, *news, error) {
 	shown, news, err := r.readShown(ctx)
+	r.board.Flow(item.LocalMedia).At("")
 	switch {
 	case r.stopped():
 		return nil, nil, nil

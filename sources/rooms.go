@@ -36,8 +36,8 @@ type Rooms struct {
 	Retry retry.Policy
 }
 
-// sampled is up to where a room's old events are counted, to tell small rooms from large ones.
-const sampled = 1_000
+// MostOld is up to where a room's old events are counted, to tell small rooms from large ones.
+const MostOld = 1_000
 
 // The probe looks at the two oldest events that are not outliers. After a purge everything below the cut is gone or an
 // outlier, so a dormant room keeps exactly one such event, its tip: it must not count as work, or it would be purged
@@ -106,7 +106,7 @@ func (r Rooms) Each(ctx context.Context) iter.Seq2[item.Room, error] {
 
 func (r Rooms) read(ctx context.Context, query, after string) (page []item.Room, err error) {
 	_, err = r.Retry.Do(ctx, func() error {
-		rows, err := r.DB.Query(ctx, query, after, r.Page, r.CutOff.UnixMilli(), r.Only, sampled)
+		rows, err := r.DB.Query(ctx, query, after, r.Page, r.CutOff.UnixMilli(), r.Only, MostOld)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ const never = -1 << 30
 func plots() []plot {
 	created := []dot{{days: 90, depth: 1}, {days: 90, depth: 2}}
 	ended := []dot{{days: 90, depth: 1, outlier: true}, {days: 90, depth: 2, outlier: true}} // below an earlier cut
-	long := make([]dot, sampled+50)
+	long := make([]dot, MostOld+50)
 	for i := range long {
 		long[i] = dot{days: 60, depth: i + 1}
 	}
@@ -57,7 +57,7 @@ func plots() []plot {
 		{id: "!without-an-end", events: created, old: 2},
 		{id: "!being-joined", events: append(created, dot{days: 1, depth: 3, tip: true}), partial: true, want: item.PartialState, old: 2},
 		{id: "!kept-by-the-admin", events: append(created, dot{days: 1, depth: 3, tip: true}), want: item.NotSelected, old: 2},
-		{id: "!long", events: append(long, dot{days: 1, depth: len(long) + 1, tip: true}), old: sampled},
+		{id: "!long", events: append(long, dot{days: 1, depth: len(long) + 1, tip: true}), old: MostOld},
 	}
 }
 
