@@ -7,6 +7,15 @@ import (
 	"runtime/debug"
 )
 
+// Version is the version of this program as its build tells it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}
+
 // printVersion writes what the build knows of itself.
 func printVersion(w io.Writer) error {
 	info, _ := debug.ReadBuildInfo()

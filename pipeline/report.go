@@ -3,12 +3,12 @@ package pipeline
 import (
 	"context"
 	"io"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/sinks"
 )
@@ -94,10 +94,4 @@ func (r *run) tell(s sinks.Summary, stdout io.Writer) sinks.Summary {
 }
 
 // Version is the version of this program as its build tells it.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "devel"
-	}
-	return info.Main.Version
-}
+func Version() string { return config.Version() }
