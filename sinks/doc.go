@@ -52,9 +52,11 @@
 //	  error             why the flow could not do its work, empty if it could
 //	  by_room           history: the rooms with the most deleted messages, the most first, as many as --top says:
 //	    room_id, name, alias, members, encrypted, events, messages
-//	                    events are those in the database as far as Synapse keeps count, messages those that were deleted
-//	  by_user, by_origin, by_type
-//	                    media: the uploaders, servers and MIME types (without parameters) with the most bytes freed:
+//	                    events are those in the database at the end, 0 where they were not counted; messages those that
+//	                    were deleted
+//	  by_user           local-media: the uploaders with the most bytes freed; "" is nobody
+//	  by_origin         remote-media: the servers
+//	  by_type           media: the MIME types, without parameters
 //	    key, items, bytes
 //	  by_day            media: what was deleted, by the day (UTC) on which this server got it, in the order of the days:
 //	    day, items, bytes

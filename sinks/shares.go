@@ -16,7 +16,8 @@ type RoomShare struct {
 	Alias     string `json:"alias"` // empty if it has none
 	Members   int64  `json:"members"`
 	Encrypted bool   `json:"encrypted"`
-	// Events is how many events of the room are in the database, as far as it is known; Messages is how many of them went.
+	// Events is how many events of the room are in the database at the end, 0 where they were not counted; Messages is how
+	// many were deleted.
 	Events   int64 `json:"events"`
 	Messages int64 `json:"messages"`
 }

@@ -33,8 +33,13 @@ func (s *sharesTally) add(o item.Outcome) {
 	case o.Flow == item.History:
 		s.room(RoomShare{RoomID: key(o.Key), Messages: o.Rows})
 	case o.Media != nil:
-		s.users.add(o.Media.UserID, o.Bytes)
-		s.origins.add(o.Media.Origin, o.Bytes)
+		switch o.Flow {
+		case item.LocalMedia:
+			s.users.add(o.Media.UserID, o.Bytes)
+		case item.RemoteMedia:
+			s.origins.add(o.Media.Origin, o.Bytes)
+		case item.History, item.Previews: // of us all
+		}
 		s.types.add(mediaType(o.Media.Type), o.Bytes)
 		s.day(o.Media.Created, o.Bytes)
 	}

@@ -12,6 +12,9 @@ import (
 // summarySchema is that of docs/report.schema.json.
 const summarySchema = 1
 
+// commandPlan is Summary.Command of a plan.
+const commandPlan = "plan"
+
 // Summary says what a run did. The package comment documents its JSON.
 //
 // A Tally fills in what it knows; whoever runs the flows sets the version, the server, Started, Ended and Warnings and

@@ -28,6 +28,9 @@ const (
 // but printable characters and newlines is written.
 func WriteTable(w io.Writer, s Summary) error {
 	s = s.normal()
+	if s.Command == commandPlan {
+		return writePlan(w, s)
+	}
 	var b bytes.Buffer
 	writeHead(&b, s)
 	if err := writeFlows(&b, s.Flows); err != nil {
@@ -36,7 +39,7 @@ func WriteTable(w io.Writer, s Summary) error {
 	for _, f := range s.Flows {
 		writeReasons(&b, f)
 	}
-	writeFailures(&b, s)
+	writeFailures(&b, s, "failed")
 	writeLeftPurges(&b, s)
 	writeMessages(&b, s)
 	fmt.Fprintf(&b, "\n%s\n", verdict(s))
@@ -64,7 +67,7 @@ func writeHead(b *bytes.Buffer, s Summary) {
 }
 
 func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
-	if !slices.ContainsFunc(flows, func(f FlowSummary) bool { return f.Ran || f.Examined > 0 }) {
+	if !anyBegun(flows) {
 		fmt.Fprintln(b, "\nno flow was begun")
 		return nil
 	}
@@ -109,6 +112,10 @@ func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
 }
 
 // writeReasons says more about one flow, as far as there is more to say.
+func anyBegun(flows []FlowSummary) bool {
+	return slices.ContainsFunc(flows, func(f FlowSummary) bool { return f.Ran || f.Examined > 0 })
+}
+
 func writeReasons(b *bytes.Buffer, f FlowSummary) {
 	details := [][2]string{
 		{"deleted", deleted(f)},
@@ -178,14 +185,14 @@ func reasons(counts map[item.Reason]int64) string {
 	return strings.Join(words, ", ")
 }
 
-func writeFailures(b *bytes.Buffer, s Summary) {
+func writeFailures(b *bytes.Buffer, s Summary, heading string) {
 	named := int64(len(s.Failures))
 	all := named + s.FailuresNotNamed
 	if all == 0 {
 		return
 	}
 	shown := s.Failures[:min(named, maxShown)]
-	fmt.Fprintln(b, "\nfailed")
+	fmt.Fprintln(b, "\n"+heading)
 	for _, f := range shown {
 		text := line(f.Cause)
 		if id := quoted(cut(f.Key)); !strings.Contains(text, id) {

@@ -47,7 +47,7 @@ func decided(s Summary, c item.Cause) string {
 	case item.CauseTerminated:
 		return "stopped by SIGTERM: " + sofar(s)
 	case item.CauseItems:
-		return "done, but " + failedItems(s)
+		return "done, but " + failedItems(s, "failed")
 	case item.CauseLeft:
 		return "not all done: " + sofar(s) + ", " + leftItems(s)
 	}
@@ -72,7 +72,7 @@ func besides(s Summary, c item.Cause) string {
 	case item.CauseTerminated:
 		return "stopped by SIGTERM"
 	case item.CauseItems:
-		return failedItems(s)
+		return failedItems(s, "failed")
 	case item.CauseLeft:
 		return leftItems(s)
 	}
@@ -128,15 +128,15 @@ func achieved(s Summary) string {
 	return strings.Join(words, ", ")
 }
 
-func failedItems(s Summary) string {
+func failedItems(s Summary, how string) string {
 	var n int64
 	for _, f := range s.Flows {
 		n += f.Failed
 	}
 	if n == 0 {
-		return "something failed"
+		return "something " + how
 	}
-	return number(n, "item", "items") + " failed"
+	return number(n, "item", "items") + " " + how
 }
 
 func leftItems(s Summary) string {

@@ -36,7 +36,7 @@ func (f *Measure) Do(ctx context.Context, m item.Media) (item.Outcome, error) {
 	out.Files, out.Missing, out.Bytes, out.Tries = found.Files, found.Missing, found.Bytes, tries
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return leftMedia(m, item.Stopped), nil
+		out = leftMedia(m, item.Stopped)
 	case err != nil:
 		out.Status, out.Err = item.Failed, fmt.Errorf("its files could not all be deleted: %w", err)
 	}
@@ -78,7 +78,7 @@ func (c *CountFinish) Do(ctx context.Context, f item.Flow, rows []journal.Row, r
 			continue
 		}
 		if c.Stopping() || ctx.Err() != nil {
-			return nil
+			break // half a plan says so itself
 		}
 		out := ofMedia(m, item.Done, "")
 		out.Finished = true
