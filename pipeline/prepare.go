@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"synupkeep/config"
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/synapse"
@@ -159,15 +159,7 @@ func (r *run) checkPrivileges(ctx context.Context) error {
 }
 
 // needs are the privileges that the flows of this run need beside reading.
-func (r *run) needs() synapse.Needs {
-	deletes := func(f item.Flow) bool { return r.cfg.Media.Via != config.ViaAPI && slices.Contains(r.cfg.Flows, f) }
-	return synapse.Needs{
-		DeleteLocalMedia:  deletes(item.LocalMedia),
-		DeletePreviews:    deletes(item.Previews),
-		DeleteRemoteMedia: deletes(item.RemoteMedia),
-		AccountData:       slices.Contains(r.cfg.Flows, item.LocalMedia),
-	}
-}
+func (r *run) needs() synapse.Needs { return connect.Needs(r.cfg) }
 
 func (r *run) checkServer(ctx context.Context) error {
 	const doing = "speak to Synapse"
