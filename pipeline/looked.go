@@ -11,8 +11,11 @@ import (
 	"synupkeep/sources"
 )
 
-// nameTime is how long the names of rooms are looked for at most.
-const nameTime = 20 * time.Second
+// nameTime is how long the names of rooms are looked for at most, nameTimeStopped that of who has been told to stop.
+const (
+	nameTime        = 20 * time.Second
+	nameTimeStopped = time.Second
+)
 
 // looked is what was looked up at the end, for people: it decides nothing.
 type looked struct {
@@ -54,7 +57,11 @@ func (r *run) nameRooms(ctx context.Context) {
 	if len(ids) == 0 || ctx.Err() != nil {
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, nameTime)
+	limit := nameTime
+	if r.stopped() {
+		limit = nameTimeStopped
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	rooms, err := sources.LookUpRooms(bounded, r.db.Reader, ids)
 	if err != nil {

@@ -40,7 +40,7 @@ func Plan(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, st
 }
 
 func newPlanning(cfg *config.Config, log *logging.Logger) *run {
-	r := newRun(cfg, log)
+	r := newRun(cfg, log.With(map[string]any{"plan": true}))
 	r.plan, r.tally.Plan = newPlan(), true
 	r.plan.only = true
 	return r

@@ -1,0 +1,286 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"synupkeep/config"
+	"synupkeep/internal/item"
+	"synupkeep/internal/journal"
+	"synupkeep/internal/logging"
+	"synupkeep/internal/sandbox"
+	"synupkeep/internal/sandbox/stock"
+	"synupkeep/sinks"
+)
+
+// seeded is a server of many rooms, with everything that a flow may come upon.
+func seeded(t *testing.T) *sandbox.Server {
+	t.Helper()
+	s, err := sandbox.Start(t.Context(), sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Seed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newGallery(t, s)
+	pins(t, s)
+	lose(t, s, "local_content/*/*/*", 40)
+	lose(t, s, "remote_content/*/*/*/*", 30)
+	lose(t, s, "url_cache/*/*", 20)
+	odd := sandbox.Media{Created: time.Now().Add(-longAgo), LastAccess: time.Now().Add(-longAgo)}
+	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error { return p.RawLocalRow(ctx, "../../odd", odd) })
+	return s
+}
+
+// pins pins an old message in a room that will be purged.
+func pins(t *testing.T, s *sandbox.Server) {
+	t.Helper()
+	var room [2]string
+	for i, column := range []string{"room_id", "event_id"} {
+		room[i] = stock.All[string](t, s, `SELECT e.`+column+` FROM events e JOIN room_stats_state r USING (room_id)
+			WHERE r.name = 'Old 3' AND e.type = 'm.room.message' ORDER BY e.stream_ordering LIMIT 1`)[0]
+	}
+	owner := stock.All[string](t, s, `SELECT creator FROM rooms WHERE room_id = $1`, room[0])[0]
+	user := s.As(strings.TrimPrefix(strings.Split(owner, ":")[0], "@"))
+	if _, err := user.SetState(t.Context(), room[0], "m.room.pinned_events", "", map[string]any{"pinned": []string{room[1]}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lose takes each n-th file of a tree away.
+func lose(t *testing.T, s *sandbox.Server, pattern string, n int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.MediaStore(), pattern))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v, %v", pattern, files, err)
+	}
+	for i := 0; i < len(files); i += n {
+		if err := os.Remove(files[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// makePlan makes a plan and reads the summary back.
+func makePlan(t testing.TB, cfg *config.Config) result {
+	t.Helper()
+	planned := *cfg
+	planned.Command = config.CommandPlan
+	var out, log bytes.Buffer
+	causes := Plan(t.Context(), t.Context(), &planned, logging.New(&log, logging.LevelTrace, logging.Text), &out)
+	r := result{causes: causes, log: log.String(), out: out.String()}
+	if err := json.Unmarshal(out.Bytes(), &r.summary); err != nil {
+		t.Fatalf("the summary is not JSON: %v\n%s\n%s", err, out.String(), log.String())
+	}
+	return r
+}
+
+// agrees fails unless a run did what the plan before it said, to the item and the byte.
+func agrees(t *testing.T, plan, run result) {
+	t.Helper()
+	numbers := cmp.Options{
+		cmpopts.IgnoreFields(sinks.FlowSummary{}, "CutOff", "DurationS"),
+		cmpopts.IgnoreFields(sinks.RoomShare{}, "Events"), // there are fewer after the run
+	}
+	if diff := cmp.Diff(plan.summary.Flows, run.summary.Flows, numbers); diff != "" {
+		t.Errorf("the run (+) did not do what the plan (-) said:\n%s\n%s", diff, run.log)
+	}
+	if plan.summary.Command != "plan" || run.summary.Command != "run" {
+		t.Errorf("commands %q and %q", plan.summary.Command, run.summary.Command)
+	}
+}
+
+func TestAPlanAndTheRunAfterItAgreeToTheItem(t *testing.T) {
+	s := seeded(t)
+	if err := s.Snapshot(t.Context(), "seeded"); err != nil {
+		t.Fatal(err)
+	}
+	all := item.Flows()
+	for name, change := range map[string]func(*config.Config){
+		"everything":         func(*config.Config) {},
+		"history alone":      func(c *config.Config) { c.Flows = []item.Flow{item.History} },
+		"local media alone":  func(c *config.Config) { c.Flows = []item.Flow{item.LocalMedia} },
+		"remote media alone": func(c *config.Config) { c.Flows = []item.Flow{item.RemoteMedia} },
+		"previews alone":     func(c *config.Config) { c.Flows = []item.Flow{item.Previews} },
+		"limits":             func(c *config.Config) { c.History.Limit, c.Media.Limit = 5, 23 },
+		"what is shown goes": func(c *config.Config) { c.Media.KeepShown = false },
+		"what is pinned and what is of dead servers": func(c *config.Config) {
+			c.History.KeepPinned, c.Media.DeleteOfDeadServers = true, true
+		},
+		"through the API": func(c *config.Config) {
+			c.Media.Via, c.Flows, c.StateDir, c.Media.DeleteOfDeadServers = config.ViaAPI, all[:3], "", true
+		},
+		"through the API with a limit": func(c *config.Config) {
+			c.Media.Via, c.Flows, c.StateDir, c.Media.DeleteOfDeadServers = config.ViaAPI, all[:3], "", true
+			c.Media.Limit = 23
+		},
+		"what an earlier run began": func(c *config.Config) { began(t, s, c) },
+		"some policies": func(c *config.Config) {
+			c.Media.KeepTypes, c.Media.KeepUsers = []string{"text/*"}, []string{"@user03:*"}
+			c.History.NotRooms = stock.All[string](t, s, `SELECT room_id FROM room_stats_state WHERE name LIKE 'Old 1%'`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Reset(t.Context(), "seeded"); err != nil {
+				t.Fatal(err)
+			}
+			cfg := settings(s, all...)
+			cfg.StateDir = filepath.Join(t.TempDir(), "state")
+			change(cfg)
+			for _, f := range cfg.Flows {
+				cfg.Ages[f] = config.Age{Before: time.Now().Add(-30 * aDay)} // of both
+			}
+			plan := makePlan(t, cfg)
+			run := do(t, cfg)
+			agrees(t, plan, run)
+			if done(plan) == 0 {
+				t.Errorf("nothing was planned:\n%s", plan.out)
+			}
+			if again := makePlan(t, cfg); done(again) != 0 && cfg.Media.Limit == 0 {
+				t.Errorf("after the run there is still something:\n%s", again.out)
+			}
+		})
+	}
+}
+
+// began leaves a journal as a run does that is killed between the commit and the files.
+func began(t *testing.T, s *sandbox.Server, cfg *config.Config) {
+	t.Helper()
+	j, _, err := journal.Open(cfg.StateDir, "journal-localhost.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []journal.Row
+	for i, id := range stock.All[string](t, s, `SELECT media_id FROM local_media_repository
+		WHERE url_cache IS NULL AND length(media_id) = 24 ORDER BY created_ts LIMIT 9`) {
+		rows = append(rows, journal.Row{Origin: "localhost", ID: id, FileID: id})
+		if i < 6 { // the deletion of the others was rolled back
+			execSQL(t, s, `DELETE FROM local_media_repository WHERE media_id = $1`, id)
+		}
+	}
+	if _, err := j.Begin(item.LocalMedia, rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAPlanChangesNothing compares every table, every file with its times, and what the server has to do.
+func TestAPlanChangesNothing(t *testing.T) {
+	s := seeded(t)
+	for name, change := range map[string]func(*config.Config){
+		"on disk": func(*config.Config) {},
+		"on disk, with a state directory and what an earlier run began": func(c *config.Config) { began(t, s, c) },
+		"through the API": func(c *config.Config) {
+			c.Media.Via, c.Flows, c.StateDir, c.Media.DeleteOfDeadServers = config.ViaAPI, item.Flows()[:3], "", true
+		},
+		"with limits and a report": func(c *config.Config) {
+			c.Max.Rooms.Count, c.Max.Media.Percent, c.Report = 1, 1, filepath.Join(t.TempDir(), "report.json")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := settings(s, item.Flows()...)
+			cfg.StateDir = filepath.Join(t.TempDir(), "state")
+			change(cfg)
+			before := asItIs(t, s, cfg)
+			until(t, "the server is at rest", func() bool {
+				last := before
+				before = asItIs(t, s, cfg)
+				return cmp.Equal(last, before)
+			})
+			plan := makePlan(t, cfg)
+			if diff := cmp.Diff(before, asItIs(t, s, cfg)); diff != "" {
+				t.Errorf("the plan has changed something:\n%s", diff)
+			}
+			if done(plan) == 0 {
+				t.Errorf("nothing was planned:\n%s", plan.out)
+			}
+			if cfg.Report == "" {
+				endsWith(t, plan, item.CauseItems) // the odd row
+				return
+			}
+			endsWith(t, plan, item.CauseRefused, item.CauseItems)
+			if files, err := os.ReadDir(filepath.Dir(cfg.Report)); err != nil || len(files) != 1 {
+				t.Errorf("beside the report: %v, %v", files, err)
+			}
+		})
+	}
+}
+
+func done(r result) (n int64) {
+	for _, f := range r.summary.Flows {
+		n += f.Done
+	}
+	return n
+}
+
+// notesOfTokens are the tables in which Synapse itself notes that a token was used: access_tokens at once
+// (api/auth/internal.py:238), user_ips, devices and the users of the month within seconds, user_daily_visits within minutes
+// (storage/databases/main/client_ips.py:592-709, metrics.py:392-455; 1.163.2).
+func notesOfTokens() []string {
+	return []string{"user_ips", "access_tokens", "devices", "user_daily_visits", "monthly_active_users"}
+}
+
+// asItIs has every table, as a sum of its rows, and every file and directory with all that is known of it.
+func asItIs(t testing.TB, s *sandbox.Server, cfg *config.Config) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	tables := stock.All[string](t, s, `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'public' AND c.relkind = 'r' ORDER BY 1`)
+	for _, table := range tables {
+		if slices.Contains(notesOfTokens(), table) {
+			continue
+		}
+		all["table "+table] = stock.All[string](t, s, `SELECT count(*) || ' rows, ' ||
+			COALESCE(md5(string_agg(md5(x.*::text), ' ' ORDER BY md5(x.*::text))), '') FROM `+table+` x`)[0]
+	}
+	for _, dir := range []string{s.MediaStore(), cfg.StateDir} {
+		maps.Copy(all, treeOf(t, dir))
+	}
+	return all
+}
+
+func treeOf(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if os.IsNotExist(err) && path == dir {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		inode := info.Sys().(*syscall.Stat_t).Ino
+		all["file "+path] = fmt.Sprintf("%v, %d bytes, %v, inode %d", info.Mode(), info.Size(), info.ModTime(), inode)
+		return nil
+	})
+	if err != nil && dir != "" {
+		t.Fatal(err)
+	}
+	return all
+}
