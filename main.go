@@ -15,9 +15,13 @@ import (
 
 	"synupkeep/config"
 	"synupkeep/cron"
+	"synupkeep/doctor"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/pipeline"
+	"synupkeep/repair"
+	"synupkeep/sinks/progress"
+	"synupkeep/token"
 )
 
 func main() {
@@ -25,9 +29,12 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	board := progress.New()
 	os.Exit(program{
 		args: os.Args[1:], lookupEnv: os.LookupEnv, dataDir: "/data", now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
-		signals: signals, commands: commands(), patience: lastPatience, exit: os.Exit,
+		signals: signals, asked: asked, board: board, commands: commands(board), patience: lastPatience, exit: os.Exit,
 	}.main())
 }
 
@@ -35,11 +42,16 @@ func main() {
 // begun; when ctx is done everything ends at once.
 type command func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause
 
-func commands() map[config.Command]command {
+// commands are watched on the board, as far as they tell how far they are.
+func commands(board *progress.Board) map[config.Command]command {
+	watched := pipeline.Watched{Board: board}
 	return map[config.Command]command{
-		config.CommandRun:  pipeline.Run,
-		config.CommandPlan: pipeline.Plan,
-		config.CommandCron: command(cron.With(pipeline.Run)),
+		config.CommandRun:    watched.Run,
+		config.CommandPlan:   watched.Plan,
+		config.CommandDoctor: doctor.Run,
+		config.CommandRepair: repair.With(repair.NewConsole(os.Stdin, os.Stderr)),
+		config.CommandCron:   command(cron.With(watched.Run)),
+		config.CommandToken:  token.Get(token.AskAt(os.Stdin, os.Stderr)),
 	}
 }
 
@@ -55,6 +67,8 @@ type program struct {
 	now            time.Time
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
+	asked          <-chan os.Signal // how far it is
+	board          *progress.Board
 	commands       map[config.Command]command
 	patience       time.Duration
 	exit           func(code int)
@@ -78,8 +92,10 @@ func (p program) main() int {
 		_, _ = fmt.Fprintf(p.stderr, "synupkeep: the command %s is not in this program\n", cfg.Command)
 		return item.ExitCode([]item.Cause{item.CauseUsage})
 	}
-	log := logging.New(p.stderr, cfg.LogLevel(), cfg.LogFormat)
+	stderr := p.shared(cfg)
+	log := logging.New(stderr, cfg.LogLevel(), cfg.LogFormat)
 	log.Hide(cfg.Secrets()...)
+	defer p.answer(cfg, log, stderr)()
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}

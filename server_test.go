@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"synupkeep/internal/sandbox"
+	"synupkeep/sinks/progress"
 )
 
 // onServer runs the program as it is on the sandbox. Nothing comes from the environment but what is given.
@@ -23,8 +24,9 @@ type onServer struct {
 
 func (o onServer) run(args ...string) (code int, stdout, stderr string) {
 	var out, log bytes.Buffer
+	board := progress.New()
 	code = program{
-		args: args, now: time.Now(), stdout: &out, stderr: &log, commands: commands(),
+		args: args, now: time.Now(), stdout: &out, stderr: &log, board: board, commands: commands(board),
 		lookupEnv: func(name string) (string, bool) { value, set := o.env[name]; return value, set },
 	}.main()
 	return code, out.String(), log.String()

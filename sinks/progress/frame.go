@@ -7,6 +7,8 @@ import (
 
 	"github.com/cheggaaa/pb/v3"
 	"github.com/dustin/go-humanize"
+
+	"synupkeep/internal/item"
 )
 
 // look is what a terminal is like.
@@ -22,8 +24,12 @@ func (l look) more() string {
 	return "…"
 }
 
-// leastBar is how many columns a bar has at least, with its ends: a shorter one says less than the percentage.
-const leastBar = 8
+const (
+	// leastBar is how many columns a bar has at least, with its ends: a shorter one says less than the percentage.
+	leastBar = 6
+	// leastText is how many columns a text is cut to at least.
+	leastText = 8
+)
 
 // frame draws a state: no line is wider than the terminal, and together they leave one line of it to the log. What finds no
 // place is left out: first what is in flight, then what has ended.
@@ -70,22 +76,27 @@ func (l look) first(texts ...string) string {
 
 // flow is the line of a flow. Fields are left out where there is no place for them.
 func (l look) flow(f flowState, names int) string {
-	name := fmt.Sprintf("%-*s", names, f.flow)
+	name := fmt.Sprintf("%-*s  ", names, f.flow)
 	items := humanize.Comma(f.done)
 	switch {
 	case f.over && f.failed:
-		return l.first(name+"  ended early, after "+span(f.took), name+"  ended early", string(f.flow)+" failed")
+		return l.first(name+"ended early, after "+span(f.took), name+"ended early", string(f.flow)+" failed")
 	case f.over:
-		return l.first(name+"  complete: "+items+" in "+span(f.took), name+"  complete", string(f.flow)+" ok")
+		return l.first(name+"complete: "+items+" "+f.unit()+" in "+span(f.took), name+"complete", string(f.flow)+" ok")
 	case f.doing != "":
-		doing := name + "  " + f.doing
+		doing, since := f.doing, " ("+span(f.doingFor)+")"
 		if f.looked > 0 {
 			doing += ": " + humanize.Comma(f.looked)
 		}
-		return l.first(doing+" ("+span(f.doingFor)+")", doing, name+"  "+span(f.doingFor), string(f.flow))
+		if columns := l.width - len(name) - len(since); columns >= leastText || columns >= width(doing) {
+			return name + fit(doing, columns, l.more()) + since
+		}
+		return l.first(name+span(f.doingFor), string(f.flow))
+	case f.total == 0:
+		return l.first(name+"nothing to do", string(f.flow)+" ok")
 	case f.total < 0:
 		rate := f.pace()
-		return l.first(name+"  "+items+" so far  "+rate, name+"  "+items+"  "+rate, string(f.flow)+" "+items)
+		return l.first(strings.TrimSpace(name+items+" "+f.unit()+" so far  "+rate), strings.TrimSpace(name+items+"  "+rate), string(f.flow)+" "+items)
 	}
 	of := humanize.Comma(f.total)
 	percent := fmt.Sprintf("%3d%%", percent(f.done, f.total))
@@ -93,12 +104,22 @@ func (l look) flow(f flowState, names int) string {
 	rate, left := fmt.Sprintf("%9s", f.pace()), fmt.Sprintf("%-12s", f.remaining())
 	for _, rest := range []string{
 		percent + "  " + count + "  " + rate + "  " + left, percent + "  " + count + "  " + left, percent + "  " + left,
+		strings.TrimSpace(percent + "  " + f.remaining()),
 	} {
-		if beside := len(name) + len(rest) + len("    "); l.width-beside >= leastBar {
-			return strings.TrimRight(name+"  "+l.bar(f, l.width-beside)+"  "+rest, " ")
+		if columns := l.width - len(name) - len("  ") - len(rest); columns >= leastBar {
+			return strings.TrimSpace(name + l.bar(f, columns) + "  " + rest)
 		}
 	}
-	return l.first(strings.TrimRight(name+" "+percent+" "+f.remaining(), " "), name+" "+percent, percent)
+	name, percent = string(f.flow), strings.TrimSpace(percent)
+	return l.first(strings.TrimSpace(name+" "+percent+" "+f.remaining()), name+" "+percent, percent)
+}
+
+// unit is what a flow's items are.
+func (f flowState) unit() string {
+	if f.flow == item.History {
+		return "rooms"
+	}
+	return "media"
 }
 
 // bar is drawn by pb: it takes columns, of which two are its ends.
@@ -147,23 +168,26 @@ func (l look) inFlight(f flowState) string {
 	if waiting > 0 {
 		tail = append(tail, fmt.Sprintf("%d waiting", waiting))
 	}
-	if f.files > 0 {
-		tail = append(tail, "files of "+humanize.Comma(f.files))
+	files := "files of " + humanize.Comma(f.files)
+	switch {
+	case f.files > 0 && len(busy)+waiting == 0:
+		return l.first("  deleting the "+files+" media", "  "+files)
+	case f.files > 0:
+		tail = append(tail, files)
 	}
 	rest := strings.Join(tail, ", ")
-	if len(busy) == 0 {
-		if rest == "" {
-			return ""
-		}
+	switch {
+	case len(busy) == 0 && rest == "":
+		return ""
+	case len(busy) == 0:
 		return l.first("  " + rest)
 	}
 	label, since := busy[0].title(l.ascii), "  "+span(busy[0].since)
 	if rest != "" {
 		rest = "  + " + rest
 	}
-	const least = 12 // columns of a label
-	for _, end := range []string{since + rest, since} {
-		if columns := l.width - len("  ") - len(end); columns >= least || width(label) <= columns {
+	for i, end := range []string{since + rest, since} {
+		if columns := l.width - len("  ") - len(end); columns >= leastText*(2-i) || columns >= width(label) {
 			return "  " + fit(label, columns, l.more()) + end
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"unicode"
 
 	"github.com/mattn/go-runewidth"
-
-	"synupkeep/internal/printable"
 )
 
 // Names are what people call a room. Strangers make them up; "" is none.
@@ -39,7 +37,7 @@ func (n Names) label(id string, asciiOnly bool) string {
 }
 
 // plain makes a text that a terminal takes as text, and of which we know how wide it is: without control characters,
-// without what turns the direction or joins characters, with no more than two marks on a character.
+// without what turns the direction, joins characters or is not seen, with no more than two marks on a character.
 func plain(text string) string {
 	var b strings.Builder
 	marks, taken := 0, 0
@@ -48,16 +46,20 @@ func plain(text string) string {
 			break
 		}
 		switch {
-		case unicode.Is(unicode.Variation_Selector, r), skinTone(r): // they change how wide the one before is
-			continue
+		case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Variation_Selector, r), skinTone(r):
+			continue // the latter two change how wide the one before is
 		case unicode.Is(unicode.M, r):
 			if marks++; marks > 2 || b.Len() == 0 {
 				continue
 			}
+		case unicode.IsSpace(r):
+			marks, r = 0, ' '
+		case !unicode.IsPrint(r):
+			marks, r = 0, '?'
 		default:
 			marks = 0
 		}
-		b.WriteString(printable.Text(string(r)))
+		b.WriteRune(r)
 	}
 	return b.String()
 }

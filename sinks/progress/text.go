@@ -18,10 +18,13 @@ func (b *Board) Text() []string {
 	if s.command == "" {
 		return nil
 	}
-	return s.text()
+	b.mu.Lock()
+	screen := b.screen
+	b.mu.Unlock()
+	return s.text(screen != nil && screen.look().ascii)
 }
 
-func (s state) text() (lines []string) {
+func (s state) text(asciiOnly bool) (lines []string) {
 	at := s.phase
 	if at == "" {
 		at = "the flows are under way"
@@ -33,12 +36,12 @@ func (s state) text() (lines []string) {
 		lines = append(lines, "  stopping: "+s.stopping+"; no new work is begun, what runs is finished")
 	}
 	for _, f := range s.flows {
-		lines = append(lines, f.text()...)
+		lines = append(lines, f.text(asciiOnly)...)
 	}
 	return lines
 }
 
-func (f flowState) text() (lines []string) {
+func (f flowState) text(asciiOnly bool) (lines []string) {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch {
 	case !f.begun:
@@ -69,7 +72,7 @@ func (f flowState) text() (lines []string) {
 			add("    in flight: %d more", len(f.inFlight)-i)
 			break
 		}
-		add("    in flight for %s: %s", span(in.since), in.title(false))
+		add("    in flight for %s: %s", span(in.since), in.title(asciiOnly))
 	}
 	if f.files > 0 {
 		add("    in flight: files of %s media", humanize.Comma(f.files))
