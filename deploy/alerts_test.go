@@ -52,7 +52,7 @@ func scrape(t *testing.T, text string, at time.Time) scraped {
 	var s scraped
 	for name, family := range families {
 		for _, metric := range family.GetMetric() {
-			has := []string{labels.MetricName, name, "instance", "host:9100", "job", "node"}
+			has := []string{model.MetricNameLabel, name, "instance", "host:9100", "job", "node"}
 			for _, l := range metric.GetLabel() {
 				has = append(has, l.GetName(), l.GetValue())
 			}

@@ -90,7 +90,7 @@ func check(t *testing.T, where, expr string, names map[string]map[string][]strin
 		for _, m := range selector.LabelMatchers {
 			values, labeled := has[m.Name]
 			switch {
-			case m.Name == labels.MetricName:
+			case m.Name == model.MetricNameLabel:
 			case !labeled:
 				t.Errorf("%s: %s has no label %s", where, selector.Name, m.Name)
 			case m.Name != "server_name" && !slices.ContainsFunc(values, m.Matches):

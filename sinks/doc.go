@@ -1,5 +1,7 @@
 // Package sinks is where outcomes end. A [Tally] adds them up, a [Summary] says what a run did, [WriteTable] prints it
-// for people, [WriteJSON] for programs, and a [Report] keeps it in a file.
+// for people, [WriteJSON] for programs, and a [Report] keeps it in a file. [Outcomes] writes a line for each of them,
+// [Metrics] a text file for Prometheus, and a [Ping] tells a URL. docs/reports.md says what each promises; the two schemas
+// beside it describe the JSON, and the tests hold them against what is written.
 //
 // # The summary as JSON
 //

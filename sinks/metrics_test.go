@@ -149,8 +149,13 @@ func TestTheLastSuccessOutlivesRunsThatFail(t *testing.T) {
 		summary sinks.Summary
 		want    float64
 	}{
-		{failures(), 0}, {nothingToDo(), atFour + 3600}, {failures(), atFour + 3600}, {interrupted(), atFour + 3600},
-		{refused(), atFour + 3600}, {goodRun(), atFour + 5*3600}, {severalCauses(), atFour + 5*3600},
+		{failures(), 0},
+		{nothingToDo(), atFour + 3600},
+		{failures(), atFour + 3600},
+		{interrupted(), atFour + 3600},
+		{refused(), atFour + 3600},
+		{goodRun(), atFour + 5*3600},
+		{severalCauses(), atFour + 5*3600},
 	} {
 		if warnings := writeMetrics(t, path, end(step.summary, i)); len(warnings) > 0 {
 			t.Errorf("%d: %v", i, warnings)

@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -250,9 +249,4 @@ func (w *watcher) got() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.paths)
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, os.ErrNotExist)
 }
