@@ -145,7 +145,7 @@ func (r *run) warnOfHistory(context.Context) (texts []string, _ error) {
 		}
 	}
 	if n := len(r.onlyRooms); n > 0 {
-		texts = append(texts, fmt.Sprintf("--room names %d, the history of all other rooms stays and is not looked at", n))
+		texts = append(texts, fmt.Sprintf("--room names %s: the history of all others stays and is not looked at", several(int64(n), "room")))
 	}
 	return texts, nil
 }
@@ -156,8 +156,8 @@ func (r *run) warnOfBridges(ctx context.Context) (texts []string, _ error) {
 	}
 	bridges, err := sources.WaitingBridges(ctx, r.db.Reader, r.plan.goes)
 	for _, b := range bridges {
-		texts = append(texts, fmt.Sprintf("application service %s has not taken what Synapse sent it: %s messages that wait for it, in %s rooms, "+
-			"would be gone before it has them. Is it running?", b.Who, humanize.Comma(b.Events), humanize.Comma(b.Rooms)))
+		texts = append(texts, fmt.Sprintf("application service %s has not taken what Synapse sent it: %s of %s that wait for it "+
+			"would be gone before it has them. Is it running?", b.Who, several(b.Events, "message"), several(b.Rooms, "room")))
 	}
 	return texts, err
 }
@@ -177,6 +177,13 @@ func (r *run) warnOfServers(ctx context.Context) ([]string, error) {
 	return []string{fmt.Sprintf("servers that have not been reachable since before the cut-off, and are in rooms that would be purged: %d (%s; the last of "+
 		"them since %s). Should they come back, they could not fetch what was said before the cut-off while they were away",
 		len(servers), some(names), servers[0].Since.Format(time.RFC3339))}, nil
+}
+
+func several(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return humanize.Comma(n) + " " + what
 }
 
 // some names the first of many.
