@@ -23,6 +23,8 @@ func checkSchema(ctx context.Context, e *exam) finding {
 		return finding{
 			result: Failure, found: e.db.Target() + ": " + err.Error(), means: means, do: "Give the connection string of Synapse's own database.",
 		}
+	case errors.Is(err, synapse.ErrNoPrivilege):
+		return finding{result: Failure, found: err.Error(), means: means, do: "Connect as the role that Synapse uses, or GRANT it SELECT on all tables."}
 	case errors.Is(err, synapse.ErrOldSchema):
 		return finding{result: Failure, found: err.Error(), means: means, do: "Upgrade Synapse first."}
 	case err != nil:

@@ -20,6 +20,8 @@ func Examine(ctx context.Context, connString string, limit time.Duration) (*DB, 
 	if err != nil {
 		return nil, err
 	}
+	// Behind a transaction pooler, which is one of the things to be found, a prepared statement may be gone with the next one.
+	base.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	db := &DB{lock: base.ConnConfig.Copy()}
 	ready := func(ctx context.Context, c *pgx.Conn) error {
 		if err := prepare(ctx, c, true); err != nil && !errors.Is(err, ErrStandby) {
