@@ -1,0 +1,5 @@
+package page
+
+import "synupkeep/sinks"
+
+func usageDocument(u sinks.Usage) document { return document{} }
