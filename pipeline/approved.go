@@ -74,16 +74,30 @@ func notRead(path string, err error) error {
 	return run
 }
 
-// differences says which settings are not those of the plan.
+// differences says which settings are not those of the plan. An age that is another one for all flows is said once, and of a
+// flow that only one of the two has, its age says nothing.
 func differences(was planfile.Settings, now map[string][]string) (texts []string) {
-	for _, d := range was.Differences(now) {
-		name := "--" + d.Flag
-		if d.Flag == config.FlowsSetting {
-			name = "the flows (--only, --skip)"
-		}
-		texts = append(texts, fmt.Sprintf("%s was %s, is %s", name, config.SayDeciding(d.Was), config.SayDeciding(d.Now)))
+	say := func(name string, was, now []string) string {
+		return fmt.Sprintf("%s was %s, is %s", name, config.SayDeciding(was), config.SayDeciding(now))
 	}
-	return texts
+	var ages []string
+	same := true
+	for _, d := range was.Differences(now) {
+		switch {
+		case d.Flag == config.FlowsSetting:
+			texts = append(texts, say("the choice of flows (--only, --skip)", d.Was, d.Now))
+		case !strings.HasSuffix(d.Flag, "-delta"):
+			texts = append(texts, say("--"+d.Flag, d.Was, d.Now))
+		case len(d.Was) > 0 && len(d.Now) > 0:
+			ages = append(ages, say("--"+d.Flag, d.Was, d.Now))
+			same = same && strings.HasSuffix(ages[0], say("", d.Was, d.Now))
+		}
+	}
+	if len(ages) > 1 && len(ages) == len(was[config.FlowsSetting]) && same {
+		_, was, _ := strings.Cut(ages[0], " ")
+		ages = []string{"--delta " + was}
+	}
+	return append(ages, texts...)
 }
 
 // begin is the time from which ages are counted: now, or when the plan was made that is carried out.

@@ -30,6 +30,8 @@ type childRun struct {
 	MediaStore, StateDir string
 	// Flow is the only one, if one is given.
 	Flow item.Flow
+	// Plan is the file of the plan that is carried out, if one is.
+	Plan string
 }
 
 // child returns the exit code.
@@ -42,7 +44,7 @@ func child(given string) int {
 	cfg := &config.Config{
 		Postgres: config.NewSecret(c.Postgres), APIURL: c.APIURL, Token: config.Token{Given: config.NewSecret(c.Token)},
 		Flows: []item.Flow{item.History}, Ages: map[item.Flow]config.Age{item.History: {Delta: 30 * day}}, JSON: true,
-		History: config.History{Rooms: c.Rooms, InFlight: 3, Timeout: time.Minute, GapGrace: 72 * time.Hour},
+		Plan: c.Plan, History: config.History{Rooms: c.Rooms, InFlight: 3, Timeout: time.Minute, GapGrace: 72 * time.Hour},
 	}
 	if len(c.Rooms) == 0 {
 		cfg.MediaStore, cfg.StateDir = c.MediaStore, c.StateDir

@@ -237,9 +237,15 @@ type victim struct {
 // start starts a run that reaches PostgreSQL at this port.
 func (k *killing) start(t *testing.T, port int) *victim {
 	t.Helper()
+	return k.startWith(t, port, "")
+}
+
+// startWith starts one that carries out a plan.
+func (k *killing) startWith(t *testing.T, port int, plan string) *victim {
+	t.Helper()
 	dsn := strings.Replace(k.s.ConnString(), "port="+strconv.Itoa(k.s.PGPort()), "port="+strconv.Itoa(port), 1)
 	given, err := json.Marshal(childRun{
-		Postgres: dsn, APIURL: k.s.APIURL(), Token: k.s.AdminToken(), MediaStore: k.s.MediaStore(), StateDir: k.stateDir, Flow: k.flow,
+		Postgres: dsn, APIURL: k.s.APIURL(), Token: k.s.AdminToken(), MediaStore: k.s.MediaStore(), StateDir: k.stateDir, Flow: k.flow, Plan: plan,
 	})
 	if err != nil {
 		t.Fatal(err)
