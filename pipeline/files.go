@@ -44,6 +44,9 @@ func (r *run) createFiles(ctx context.Context, started time.Time) (err error) {
 		}
 		r.warnings = append(r.warnings, r.files.outcomes.Warnings...)
 	}
+	if err := r.createPage(); err != nil {
+		return err
+	}
 	return r.createPlanOut()
 }
 
@@ -72,6 +75,7 @@ func (r *run) endOutcomes() error {
 // of them says so.
 func (r *run) tellFiles(s *sinks.Summary) {
 	r.tellPlan(s)
+	r.tellPage(s)
 	if r.files.report != nil {
 		if err := r.files.report.Write(*s); err != nil {
 			s.AddError(&item.RunError{Cause: item.CauseFailed, Doing: "write the report", Err: err})

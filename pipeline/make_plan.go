@@ -32,6 +32,7 @@ func (r *run) make(ctx context.Context) error {
 			return failed("read how much there is to compare the plan with", err, databaseHint(err))
 		}
 	}
+	r.stockBefore()
 	r.board.Phase("looking at what an earlier run began")
 	if err := r.countFinish(ctx); err != nil {
 		return err

@@ -54,6 +54,7 @@ type run struct {
 	approved *approved  // the plan that is carried out, or nil
 	looked   *looked    // what was looked up at the end
 	files    files      // where a run is told of beside stdout and log
+	paged    *paged     // the page of --html
 	ceilings []*ceiling // of --max-rooms and the like
 	retry    retry.Policy
 
@@ -90,7 +91,7 @@ func newRun(cfg *config.Config, log *logging.Logger) *run {
 	tally := sinks.NewTally(cfg.Flows)
 	tally.Redact, tally.Top = log.Redact, cfg.Top
 	return &run{
-		cfg: cfg, log: log, tally: tally, board: progress.New(), looked: &looked{}, cutOffs: map[item.Flow]time.Time{},
+		cfg: cfg, log: log, tally: tally, board: progress.New(), looked: &looked{}, paged: &paged{}, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
 		localClock: time.Now, media: newMediaAPI(),
 	}
@@ -136,6 +137,7 @@ func (r *run) do(ctx context.Context) error {
 	close(r.prepared)
 	err := r.refuseIfTooLarge(ctx)
 	if err == nil {
+		r.stockBefore()
 		r.board.Phase("finishing what an earlier run began")
 		err = r.finish(ctx)
 	}
@@ -144,6 +146,7 @@ func (r *run) do(ctx context.Context) error {
 		err = r.flows(ctx)
 		r.board.Phase("looking up what the rooms are called")
 		r.nameRooms(ctx)
+		r.stockAfter()
 	}
 	r.board.Phase("looking whether the lock was ours to the end")
 	r.budget.Stop() // from now on there is nothing that it could end

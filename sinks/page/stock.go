@@ -66,7 +66,7 @@ func (p Page) stockSections() (all []section) {
 	return all
 }
 
-// beforeAndAfter compares. After a plan is what the plan says would be left.
+// beforeAndAfter compares. Where nobody read what is left, as after a plan, it is what was less what went.
 func (p Page) beforeAndAfter() section {
 	s := section{
 		ID: "stock", Heading: "Before and after",
@@ -75,6 +75,9 @@ func (p Page) beforeAndAfter() section {
 	after := "after"
 	if p.Summary.Plan() {
 		s.Heading, after = "Before and after such a run", "after (planned)"
+	} else if p.After == nil {
+		after = "after (computed)"
+		s.Text += " What is left was not read, since the run was stopped or could not read it: it is what was there less what was deleted."
 	}
 	t := table{Caption: "What there is", Key: "stock", Head: []cell{text(""), head("before"), head(after)}}
 	for i := range p.Before.Curves {
@@ -98,7 +101,7 @@ func (p Page) beforeAndAfter() section {
 		switch {
 		case p.After != nil && p.After.Space > 0:
 			free = size(p.After.Free)
-		case p.Summary.Plan():
+		case p.After == nil:
 			free = size(p.Before.Free + p.freed())
 		}
 		first := text("Free space")
@@ -114,7 +117,7 @@ func (p Page) left(before *item.AgeCurve) (items, bytes cell) {
 	if c := p.After.curve(before.Flow); c != nil {
 		return count(c.Items), size(c.Bytes)
 	}
-	if !p.Summary.Plan() {
+	if p.After != nil {
 		return none(), none()
 	}
 	for _, f := range p.Summary.Flows {
