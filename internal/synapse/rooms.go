@@ -36,10 +36,14 @@ var ErrNoState = errors.New("the server cannot make another event of this room")
 const notInRoom = "The target user is not in the room"
 
 // CheckRoom proves that the server can make the next event of a room, without making one: it is asked to take somebody out of
-// the room who is not in it. To find that out it takes the very first steps of every message, it looks up what the event
-// would follow and resolves the state there, and then refuses. Nothing is sent, written or shown to anybody, whoever is in
-// the room; nobody has the name that is asked for (handlers/room_member.py:966-1050, 1.163.2). The error is ErrNoState when
-// the state cannot be resolved, or is one in which nobody of this server is in the room.
+// the room who is not in it. To find that out it takes the first steps of every message, it looks up what the event would
+// follow and resolves the state there, and then refuses. Nothing is sent, written or shown to anybody, whoever is in the
+// room; nobody has the name that is asked for (handlers/room_member.py:966-1050, 1.163.2). The error is ErrNoState when the
+// state cannot be resolved, or is one in which nobody of this server is in the room.
+//
+// It is proof only of a room whose forward extremities all have their state in the database: Synapse passes over those
+// without one as long as it has that of another in its caches (util/caches/descriptors.py, cachedList, 1.163.2), and fails
+// when it writes the event.
 func (c *Client) CheckRoom(ctx context.Context, roomID, serverName string) error {
 	nobody := "@synupkeep-asks-" + strings.ToLower(rand.Text()) + ":" + serverName
 	path := "/_matrix/client/v3/rooms/" + url.PathEscape(roomID) + "/kick"
