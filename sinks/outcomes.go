@@ -59,7 +59,7 @@ func (o *Outcomes) Add(out item.Outcome) {
 	if o.file == nil {
 		return // whatever comes now comes after the report
 	}
-	if err != nil {
+	if err != nil && o.failure == nil {
 		o.fail(err)
 	}
 	switch {
@@ -128,9 +128,6 @@ func (o *Outcomes) write(text []byte) error {
 }
 
 func (o *Outcomes) fail(err error) {
-	if o.failure != nil {
-		return
-	}
 	o.failure = &item.RunError{
 		Cause: item.CauseFailed, Doing: "write the outcomes " + o.path, Err: err,
 		Hint: "No new work was begun without them; the log names what was under way. See to the free space of the disk; the next run goes on.",

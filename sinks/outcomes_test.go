@@ -174,6 +174,26 @@ func TestTheNextRunAppends(t *testing.T) {
 	})
 }
 
+// zcat takes an empty file for a broken one.
+func TestACompressedFileWithoutLinesCanBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.gz")
+	if err := openOutcomes(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	z, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := io.ReadAll(z); err != nil || len(content) > 0 {
+		t.Errorf("%q, %v", content, err)
+	}
+}
+
 // A run that is killed leaves whole lines, and at most a part of the last write, which is taken away: whoever reads the
 // file must not stop there.
 func TestWhatAKillLeavesIsMended(t *testing.T) {
