@@ -127,10 +127,3 @@ func do(t testing.TB, s *sandbox.Server, sql string, args ...any) {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
-
-func TestAHealthyServerIsWell(t *testing.T) {
-	s := sandbox.Shared(t)
-	x := examine(t, settings(t, s), nil)
-	x.but(t)
-	t.Log(x.text)
-}

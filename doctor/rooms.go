@@ -111,7 +111,7 @@ func checkPartialJoins(ctx context.Context, e *exam) finding {
 		return unread(err)
 	}
 	if len(long) == 0 {
-		return fine("%d rooms are being joined now", young)
+		return fine("%s being joined now", plural(young, "room is", "rooms are"))
 	}
 	return finding{
 		result: Warning, found: plural(len(long), "room has been on its way for more than a day", "rooms have been on their way for more than a day"),

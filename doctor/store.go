@@ -152,7 +152,10 @@ func checkProviders(_ context.Context, e *exam) finding {
 func checkMediaSpace(_ context.Context, e *exam) finding {
 	s, err := e.world.space(e.store.Path())
 	if err != nil {
-		return finding{result: Warning, found: "the file system could not be asked: " + err.Error(), means: "Nothing of a run depends on it."}
+		return finding{
+			result: Warning, found: "the file system could not be asked: " + err.Error(), means: "How much is free there is not known.",
+			do: "Look at the mount that the media store is on.",
+		}
 	}
 	found := fmt.Sprintf("%s of %s free", humanize.IBytes(s.free), humanize.IBytes(s.size))
 	if s.on != "" {

@@ -49,7 +49,8 @@ func checkTransactions(ctx context.Context, e *exam) finding {
 		return unread(err)
 	}
 	if hidden > 0 {
-		return fine("none has been open for long, as far as we may see: %s of other roles hidden (GRANT pg_read_all_stats)", plural(hidden, "session is", "sessions are"))
+		return fine("none has been open for long, as far as we may see: %s hidden from us (GRANT pg_read_all_stats)",
+			plural(hidden, "session of another role is", "sessions of other roles are"))
 	}
 	return fine("none has been open for long")
 }
