@@ -22,6 +22,7 @@ import (
 	"synupkeep/repair"
 	"synupkeep/sinks/progress"
 	"synupkeep/token"
+	"synupkeep/usage"
 )
 
 func main() {
@@ -48,6 +49,7 @@ func commands(board *progress.Board) map[config.Command]command {
 	return map[config.Command]command{
 		config.CommandRun:    watched.Run,
 		config.CommandPlan:   watched.Plan,
+		config.CommandUsage:  usage.Run,
 		config.CommandDoctor: doctor.Run,
 		config.CommandRepair: repair.With(repair.NewConsole(os.Stdin, os.Stderr)),
 		config.CommandCron:   command(cron.With(watched.Run)),

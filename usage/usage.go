@@ -18,6 +18,7 @@ import (
 	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 	"synupkeep/sinks"
+	"synupkeep/sinks/page"
 	"synupkeep/sources"
 )
 
@@ -43,6 +44,9 @@ type reader struct {
 	blocks   int64     // how much is drawn of a large table, 0 for the usual
 	timeout  time.Duration
 
+	report *sinks.Report // nil where none was asked for
+	page   *page.File
+
 	usage sinks.Usage
 }
 
@@ -54,20 +58,39 @@ func newReader(cfg *config.Config, log *logging.Logger) *reader {
 
 func (r *reader) run(ctx, feed context.Context, stdout io.Writer) []item.Cause {
 	r.usage.Started = time.Now()
-	var report *sinks.Report
-	if r.cfg.Report != "" {
-		var err error
-		if report, err = sinks.CreateReport(r.cfg.Report); err != nil {
-			r.usage.AddError(err)
-			return r.tell(nil, stdout)
-		}
-		defer func() { _ = report.Abandon() }() // does nothing once it is written
+	err := r.createFiles()
+	defer r.abandonFiles()
+	if err == nil {
+		// When ctx is done so is feed, and there is nothing to finish.
+		err = errors.Join(r.read(feed), ended(feed), ended(ctx))
 	}
-	// When ctx is done so is feed, and there is nothing to finish.
-	r.usage.AddError(r.read(feed))
-	r.usage.AddError(ended(feed))
-	r.usage.AddError(ended(ctx))
-	return r.tell(report, stdout)
+	r.usage.AddError(err)
+	return r.tell(stdout)
+}
+
+// createFiles makes sure before everything else that the files can be written: it takes a while.
+func (r *reader) createFiles() (err error) {
+	if r.cfg.Report != "" {
+		r.report, err = sinks.CreateReport(r.cfg.Report)
+	}
+	if err == nil && r.cfg.HTML != "" {
+		r.page, err = page.Create(r.cfg.HTML)
+	}
+	return err
+}
+
+// abandonFiles removes what was begun and not completed.
+func (r *reader) abandonFiles() {
+	var errs []error
+	if r.report != nil {
+		errs = append(errs, r.report.Abandon())
+	}
+	if r.page != nil {
+		errs = append(errs, r.page.Abandon())
+	}
+	if err := errors.Join(errs...); err != nil {
+		r.log.WithError(err).Warn("a file was left behind")
+	}
 }
 
 // ended is why a context is done, nil while it is not.
@@ -154,12 +177,16 @@ func (r *reader) space() sources.Space {
 	return sources.Space{DB: r.db.Reader, Now: r.now, Top: r.cfg.Top, Blocks: r.blocks, Retry: r.retry}
 }
 
-// tell writes the usage wherever it was asked for.
-func (r *reader) tell(report *sinks.Report, stdout io.Writer) []item.Cause {
+// tell writes the usage wherever it was asked for. The report is written last of the files, so that it names what went wrong
+// with the page.
+func (r *reader) tell(stdout io.Writer) []item.Cause {
 	u := &r.usage
 	u.Ended = time.Now()
-	if report != nil {
-		u.AddError(report.WriteUsage(*u))
+	if r.page != nil && u.Database != nil {
+		u.AddError(r.page.WriteUsage(*u))
+	}
+	if r.report != nil {
+		u.AddError(r.report.WriteUsage(*u))
 	}
 	for _, e := range u.Errors {
 		if !e.Wanted() {
