@@ -82,7 +82,8 @@ func usageExamples() []string {
 }
 
 const lookExitCodes = `  0         all done
-  1         could not do its work (database not reachable, schema refused, internal error)
+  1         could not do its work (database not reachable, schema refused, internal error), or a part of it: the output
+            names the part, and everything else is shown
   2         wrong usage or configuration
   130, 143  interrupted by SIGINT, SIGTERM`
 
