@@ -78,7 +78,7 @@ func (c curves) draw(says string) (template.HTML, error) {
 		if at, ok := c.mark(); ok {
 			p.Add(mark(at))
 		}
-		p.Draw(canvas)
+		p.Draw(inside(canvas))
 	})
 }
 
@@ -108,7 +108,7 @@ func (m mark) Plot(c draw.Canvas, p *plot.Plot) {
 	style := draw.TextStyle{Color: markColour(), Font: sans(fontSize), Handler: plot.DefaultTextHandler, XAlign: draw.XLeft, YAlign: draw.YTop}
 	at := vg.Point{X: x + 4, Y: c.Max.Y}
 	if x > (c.Min.X+c.Max.X)/2 {
-		style.XAlign, at.X = draw.XRight, x-4
+		style.XAlign, style.Color, at.X = draw.XRight, end(markColour()), x-4
 	}
 	c.FillText(style, at, "cut-off")
 }

@@ -113,7 +113,7 @@ func byDay(bins []bin, by span, value func(bin) int64, s scale, says string) (te
 		bars.Color, bars.LineStyle.Width = firstColour(), 0
 		p.Add(bars)
 		p.X.Tick.Marker = binTicks(bins, by)
-		p.Draw(c)
+		p.Draw(inside(c))
 	})
 }
 

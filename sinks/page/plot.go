@@ -33,8 +33,8 @@ func newPlot() *plot.Plot {
 		axis.Tick.Length = 0
 		axis.Padding = 3
 		axis.Tick.Label.Font = sans(fontSize)
-		axis.Tick.Label.Color = quietColour()
 	}
+	p.X.Tick.Label.Color, p.Y.Tick.Label.Color = middle(quietColour()), end(quietColour())
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = nil
 	grid.Horizontal = draw.LineStyle{Color: gridColour(), Width: 1}
@@ -45,6 +45,12 @@ func newPlot() *plot.Plot {
 // sans is drawn with the widths of Arial, which every system has or replaces by one as wide.
 func sans(size vg.Length) font.Font {
 	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
+}
+
+// widthOf is how wide a text is in that font.
+func widthOf(words string) float64 {
+	width, _, _ := plot.DefaultTextHandler.Box(words, sans(fontSize))
+	return width.Points()
 }
 
 // drawn draws, and returns what may stand in a page. What draws panics when it gets something that it cannot draw: a page
@@ -115,6 +121,9 @@ func (s scale) ticks(most float64) (ticks plot.ConstantTicks, end float64) {
 	}
 	return append(ticks, plot.Tick{Value: end, Label: s.label(end)}), end
 }
+
+// inside leaves some place around: with the reader's font the labels may be wider than with ours.
+func inside(c draw.Canvas) draw.Canvas { return draw.Crop(c, 8, -8, 0, 0) }
 
 // heights sets the axis of y for numbers up to most.
 func heights(p *plot.Plot, s scale, most int64) {

@@ -36,7 +36,7 @@ func ranking(bars []bar, says string) (template.HTML, error) {
 	return drawn(height, says, func(c draw.Canvas) {
 		name := draw.TextStyle{Color: inkColour(), Font: sans(fontSize), Handler: plot.DefaultTextHandler, XAlign: draw.XLeft, YAlign: draw.YBottom}
 		value := name
-		value.XAlign, value.Color = draw.XRight, quietColour()
+		value.XAlign, value.Color = draw.XRight, end(quietColour())
 		for i, b := range bars {
 			bottom := c.Max.Y - vg.Length(barSpace*(i+1)) + 6
 			width := max(1, vg.Length(float64(max(0, b.Value))/float64(most))*(c.Max.X-c.Min.X))
@@ -46,7 +46,7 @@ func ranking(bars []bar, says string) (template.HTML, error) {
 				{X: c.Min.X + width, Y: bottom + barHeight},
 				{X: c.Min.X, Y: bottom + barHeight},
 			})
-			c.FillText(name, vg.Point{X: c.Min.X, Y: bottom + barHeight + 2}, fitting(b.Name, barName))
+			c.FillText(name, vg.Point{X: c.Min.X, Y: bottom + barHeight + 2}, fitting(b.Name, barName, plotWidth-20-widthOf(b.Tells)))
 			c.FillText(value, vg.Point{X: c.Max.X, Y: bottom + barHeight + 2}, b.Tells)
 		}
 	})

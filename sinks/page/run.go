@@ -14,7 +14,7 @@ import (
 func (p Page) document() document {
 	p.Summary = p.Summary.Shown()
 	s := p.Summary
-	d := document{Heading: "Run", Server: clean(s.ServerName, maxName), Badge: "Done", State: good, Verdict: s.Verdict()}
+	d := document{Heading: "Run", Server: clean(s.ServerName, maxName), Badge: "Finished", State: good, Verdict: s.Verdict()}
 	if s.Plan() {
 		d.Heading, d.Badge = "Plan", "Planned"
 	}
@@ -169,8 +169,10 @@ func (p Page) flowSection(f sinks.FlowSummary) section {
 	if f.Error != "" {
 		s.Notes = append(s.Notes, note{State: bad, Label: "Ended early", Text: sinks.Line(f.Error)})
 	}
-	if t := reasons(f); len(t.Rows) > 0 {
-		s.Tables = append(s.Tables, t)
+	for _, t := range []table{stays(f), held(f)} {
+		if len(t.Rows) > 0 {
+			s.Tables = append(s.Tables, t)
+		}
 	}
 	if figure, ok := dayFigure(f.ByDay, what); ok {
 		s.Figures = append(s.Figures, figure)
@@ -185,23 +187,41 @@ func (p Page) flowSection(f sinks.FlowSummary) section {
 	return s
 }
 
-// reasons is what stays and why, the most frequent first, and what held the cuts.
-func reasons(f sinks.FlowSummary) table {
-	t := table{Caption: "What stays, and why", Key: "reasons-" + string(f.Flow), Head: []cell{text("why"), text("what"), head("items")}}
+// stays is what stays and why, the most frequent first.
+func stays(f sinks.FlowSummary) table {
+	t := table{Caption: "What stays, and why", Key: "stays-" + string(f.Flow), Head: []cell{text("why"), text("what"), head("items")}}
 	for _, list := range []struct {
 		what   string
 		counts map[item.Reason]int64
-	}{{"kept", f.Kept}, {"skipped", f.Skipped}, {"left", f.Left}, {"cut held by", f.HeldBy}} {
-		sorted := slices.SortedFunc(maps.Keys(list.counts), func(a, b item.Reason) int {
-			return cmp.Or(cmp.Compare(list.counts[b], list.counts[a]), cmp.Compare(a, b))
-		})
-		for _, r := range sorted {
-			first := foreign(string(r), "no reason")
-			first.Sub = why(r)
-			t.Rows = append(t.Rows, row{Key: list.what + " " + clean(string(r), maxName), Cells: []cell{first, text(list.what), count(list.counts[r])}})
+	}{{"kept", f.Kept}, {"skipped", f.Skipped}, {"left", f.Left}} {
+		for _, r := range sorted(list.counts) {
+			t.Rows = append(t.Rows, row{
+				Key: list.what + " " + clean(string(r), maxName), Cells: []cell{because(r), text(list.what), count(list.counts[r])},
+			})
 		}
 	}
 	return t.bounded()
+}
+
+// held is where the cuts of the rooms that were purged stand, and so why not more of them went.
+func held(f sinks.FlowSummary) table {
+	t := table{Caption: "What held the cuts", Key: "held-" + string(f.Flow), Head: []cell{text("what"), head("rooms")}}
+	for _, r := range sorted(f.HeldBy) {
+		t.Rows = append(t.Rows, row{Key: clean(string(r), maxName), Cells: []cell{because(r), count(f.HeldBy[r])}})
+	}
+	return t.bounded()
+}
+
+func sorted(counts map[item.Reason]int64) []item.Reason {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b item.Reason) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+}
+
+func because(r item.Reason) cell {
+	c := foreign(string(r), "no reason")
+	c.Sub = why(r)
+	return c
 }
 
 // bounded cuts a table to what can still be read.

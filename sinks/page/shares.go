@@ -79,7 +79,7 @@ func shareFigure(shares []sinks.Share, caption, of, ifEmpty string) []figure {
 func (f figure) ranked(bars []bar) []figure {
 	says := f.Caption + ", the most first."
 	for _, b := range bars[:min(len(bars), 3)] {
-		says += fmt.Sprintf(" %s: %s.", fitting(b.Name, barName), b.Tells)
+		says += fmt.Sprintf(" %s: %s.", fitting(b.Name, barName, plotWidth), b.Tells)
 	}
 	f.SVG, _ = ranking(bars, says) // without a plot the table says it
 	if len(bars) > maxBars {

@@ -10,24 +10,43 @@ import (
 	"image/color"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
 // What is drawn has one of these colours, each of which stands for a class of the style sheet.
-func inkColour() color.Color    { return colour(1) }
-func quietColour() color.Color  { return colour(2) }
-func gridColour() color.Color   { return colour(3) }
-func firstColour() color.Color  { return colour(4) }
-func secondColour() color.Color { return colour(5) }
-func markColour() color.Color   { return colour(6) }
+func inkColour() color.Color    { return color.RGBA{R: 1, A: 255} }
+func quietColour() color.Color  { return color.RGBA{R: 2, A: 255} }
+func gridColour() color.Color   { return color.RGBA{R: 3, A: 255} }
+func firstColour() color.Color  { return color.RGBA{R: 4, A: 255} }
+func secondColour() color.Color { return color.RGBA{R: 5, A: 255} }
+func markColour() color.Color   { return color.RGBA{R: 6, A: 255} }
 
-func colour(n uint8) color.Color { return color.RGBA{R: n, A: 255} }
+// middle and end are the colour of a text, and which of its points stands where it is drawn. The drawing says where a text
+// begins in the font that we measure; the reader may have another one, in which it is wider.
+func middle(c color.Color) color.Color { return anchored(c, 1) }
+func end(c color.Color) color.Color    { return anchored(c, 2) }
 
-// class is that of a colour as it is written, empty for one that is not among them.
-func class(written string) string {
-	return map[string]string{
-		"none": "none", "#010000": "ink", "#020000": "quiet", "#030000": "grid", "#040000": "first", "#050000": "second", "#060000": "mark",
-	}[written]
+func anchored(c color.Color, at uint8) color.Color {
+	r, _, _, _ := c.RGBA()
+	return color.RGBA{R: uint8(r >> 8), G: at, A: 255}
+}
+
+// class is that of a colour as it is written, and the anchor of a text of it. It is empty for one that is not among them.
+func class(written string) (name, anchor string) {
+	if written == "none" {
+		return written, ""
+	}
+	var r, g, b uint8
+	if n, err := fmt.Sscanf(written, "#%02X%02X%02X", &r, &g, &b); n != 3 || err != nil || b != 0 {
+		return "", ""
+	}
+	names := []string{"", "ink", "quiet", "grid", "first", "second", "mark"}
+	anchors := []string{"", "middle", "end"}
+	if int(r) >= len(names) || int(g) >= len(anchors) {
+		return "", ""
+	}
+	return names[r], anchors[g]
 }
 
 var errDrawing = errors.New("the drawing has what no plot has")
@@ -37,6 +56,7 @@ func drawing(drawn []byte, says string) (template.HTML, error) {
 	var b strings.Builder
 	d := xml.NewDecoder(bytes.NewReader(drawn))
 	depth := 0
+	var label xml.StartElement // of a text, until what it says is known
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -47,21 +67,61 @@ func drawing(drawn []byte, says string) (template.HTML, error) {
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
-			if err := begin(&b, t, depth == 0, says); err != nil {
+			if t.Name.Local == "text" {
+				label = t.Copy()
+			} else if err := begin(&b, t, depth == 0, says); err != nil {
 				return "", err
 			}
 			depth++
 		case xml.EndElement:
 			depth--
-			b.WriteString("</" + t.Name.Local + ">")
+			if label.Name.Local == "" { // else it said nothing
+				b.WriteString("</" + t.Name.Local + ">")
+			}
+			label = xml.StartElement{}
 		case xml.CharData:
-			b.WriteString(html.EscapeString(strings.TrimSpace(string(t))))
+			words := strings.TrimSpace(string(t))
+			if label.Name.Local == "" {
+				if words != "" {
+					return "", fmt.Errorf("%w: text outside of a text", errDrawing)
+				}
+				continue
+			}
+			if err := begin(&b, moved(label, words), false, ""); err != nil {
+				return "", err
+			}
+			label = xml.StartElement{}
+			b.WriteString(html.EscapeString(words))
 		}
 	}
 	if depth != 0 || b.Len() == 0 {
 		return "", errDrawing
 	}
 	return template.HTML(b.String()), nil //nolint:gosec // every element, attribute and number was looked at, every text escaped
+}
+
+// moved puts the x of a text where its anchor is.
+func moved(label xml.StartElement, words string) xml.StartElement {
+	part := 0.0
+	for _, a := range label.Attr {
+		if a.Name.Local != "style" {
+			continue
+		}
+		_, fill, _ := strings.Cut(a.Value, "fill:")
+		fill, _, _ = strings.Cut(fill, ";")
+		switch _, anchor := class(fill); anchor {
+		case "middle":
+			part = 0.5
+		case "end":
+			part = 1
+		}
+	}
+	for i, a := range label.Attr {
+		if x, err := strconv.ParseFloat(a.Value, 64); a.Name.Local == "x" && err == nil && part > 0 {
+			label.Attr[i].Value = strconv.FormatFloat(x+part*widthOf(words), 'f', 2, 64)
+		}
+	}
+	return label
 }
 
 func begin(b *strings.Builder, e xml.StartElement, outermost bool, says string) error {
@@ -120,11 +180,14 @@ func style(b *strings.Builder, declarations string) error {
 		name, value, _ := strings.Cut(strings.TrimSpace(declaration), ":")
 		switch name {
 		case "fill", "stroke":
-			c := class(value)
+			c, anchor := class(value)
 			if c == "" {
 				return fmt.Errorf("%w: %s %q", errDrawing, name, value)
 			}
 			classes = append(classes, name+"-"+c)
+			if anchor != "" {
+				b.WriteString(` text-anchor="` + anchor + `"`)
+			}
 		case "stroke-width", "stroke-dasharray", "stroke-dashoffset", "font-size":
 			value = strings.TrimSuffix(value, "px")
 			if !numbers.MatchString(value) {

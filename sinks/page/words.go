@@ -112,8 +112,13 @@ func why(r item.Reason) string {
 	}[r]
 }
 
-// fitting shortens a name to so many columns of a terminal: what is wide takes two.
-func fitting(name string, columns int) string {
+// fitting shortens a name to so many columns of a terminal, in which what is wide takes two, and to so many units of a plot.
+func fitting(name string, columns int, units float64) string {
 	var c runewidth.Condition // and not that of our locale
-	return c.Truncate(clean(name, maxName), columns, "…")
+	name = c.Truncate(clean(name, maxName), columns, "…")
+	for columns > 1 && widthOf(name) > units {
+		columns--
+		name = c.Truncate(strings.TrimSuffix(name, "…"), columns, "") + "…"
+	}
+	return name
 }
