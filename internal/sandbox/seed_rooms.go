@@ -80,6 +80,10 @@ func (d *seeding) talk(ctx context.Context, r *seedRoom, n, salt int) ([]string,
 func (d *seeding) plantRooms(ctx context.Context, p *Plant) error {
 	for _, r := range d.rooms {
 		if r.age == 0 {
+			// As on any server what comes later in the stream was received later: else all between would pass for news.
+			if err := p.AgeRoom(ctx, r.id, time.Hour); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := p.AgeRoom(ctx, r.id, r.age+10*day); err != nil {
