@@ -49,7 +49,7 @@ func TestEachPointOfACurveIsWhatTheFlowWouldExamineWithThatCutOff(t *testing.T) 
 	r := rand.New(rand.NewPCG(1, 2))
 	db := emptyTables(t, "local_media_repository", "remote_media_cache")
 	now := time.UnixMilli(1_700_000_000_000).UTC()
-	for i := range 1500 {
+	for i := range 500 {
 		run(t, db, `INSERT INTO local_media_repository (media_id, media_type, media_length, created_ts, user_id, url_cache, quarantined_by, safe_from_quarantine)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, fmt.Sprintf("local%d", i), oneOf[any](r, nil, "image/png", "IMAGE/PNG; charset=x", "text/plain"),
 			oneOf[any](r, nil, 0, r.IntN(1000), math.MaxInt32), momentOf(r, now), oneOf[any](r, nil, "@a:hs", "@b:hs", "@c:hs"),
@@ -184,7 +184,7 @@ func plantEvents(t *testing.T, db *pgxpool.Pool, r *rand.Rand, now time.Time, n 
 func TestMessagesAreCountedByTheAgeThatTheirCutGoesBy(t *testing.T) {
 	db := emptyTables(t, "events", "event_json")
 	now := time.UnixMilli(1_700_000_000_000).UTC()
-	old, messages := plantEvents(t, db, rand.New(rand.NewPCG(3, 4)), now, 1500)
+	old, messages := plantEvents(t, db, rand.New(rand.NewPCG(3, 4)), now, 600)
 	c, err := Space{DB: db, Now: now}.History(t.Context())
 	if err != nil {
 		t.Fatal(err)
