@@ -272,6 +272,15 @@ func (c *cluster) stop(ctx context.Context) error {
 	return err
 }
 
+// drop ends a server whose data nobody wants any more: what it has in memory is not written to disk, which can take longer
+// than anybody waits where other servers write as well.
+func (c *cluster) drop() {
+	if c.running() {
+		c.proc.end(syscall.SIGQUIT)
+	}
+	c.proc = nil
+}
+
 // superuser is the connection string of the superuser through the private socket.
 func (c *cluster) superuser(database string) string {
 	return fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable", quoteConn(c.socket), c.port, database)

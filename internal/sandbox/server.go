@@ -208,7 +208,11 @@ func (s *Server) Stop() error {
 	defer cancel()
 	errs := []error{s.StopSynapse(ctx)}
 	if s.cluster != nil {
-		errs = append(errs, s.StopPostgres(ctx))
+		if s.temp {
+			s.cluster.drop()
+		} else {
+			errs = append(errs, s.StopPostgres(ctx))
+		}
 		if filepath.Dir(s.cluster.socket) != s.dir {
 			errs = append(errs, os.RemoveAll(s.cluster.socket))
 		}
