@@ -31,3 +31,9 @@ func Line(text string) string { return line(text) }
 
 // Took is a duration of so many seconds, with as many digits as somebody wants to know.
 func Took(seconds float64) string { return took(seconds) }
+
+// Shown returns the usage as it is written. See Summary.Shown.
+func (u Usage) Shown() Usage { return u.normal() }
+
+// Verdict is the last line of the table.
+func (u Usage) Verdict() string { return usageVerdict(u.normal()) }
