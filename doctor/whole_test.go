@@ -259,3 +259,16 @@ func TestEveryCheckHasATestAndAChapter(t *testing.T) {
 		seen[c.name] = true
 	}
 }
+
+// TestNoSecretShows, whatever a check says.
+func TestNoSecretShows(t *testing.T) {
+	cfg := settings(t, sandbox.Shared(t))
+	token := cfg.Token.Given.Reveal()
+	x := examineIn(t.Context(), t, cfg, nil, []check{{name: "leaky", do: func(context.Context, *exam) finding {
+		return finding{result: Warning, found: "a " + token, means: "b " + token, do: "c " + token, details: []string{"d " + token}}
+	}}})
+	c := x.of(t, "leaky")
+	if diff := cmp.Diff([]string{"a ***", "b ***", "c ***", "d ***"}, append([]string{c.Found, c.Means, c.Do}, c.Details...)); diff != "" {
+		t.Error(diff)
+	}
+}
