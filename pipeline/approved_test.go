@@ -318,7 +318,21 @@ func TestAPlanIsCarriedOutToTheItem(t *testing.T) {
 			run, plan := planTo(t, cfg)
 			stock.Exactly(t, s, before)
 			planned := itemsOf(t, run.Plan)
+			plant(t, s, func(ctx context.Context, p *sandbox.Plant) error { // what is in no plan
+				ago := time.Now().Add(-31 * day)
+				m := sandbox.Media{Data: []byte("late"), Created: ago, LastAccess: ago}
+				_, err := p.LocalMedia(ctx, 1, m, time.Second)
+				m.Origin = "late.example"
+				_, again := p.RemoteMedia(ctx, m)
+				return errors.Join(err, again)
+			})
+			before = stock.OfMedia(t, s)
 			done, r := doneBy(t, run)
+			for _, f := range cfg.Flows {
+				if was, is := plan.flow(t, f).CutOff, r.flow(t, f).CutOff; !was.Equal(is) {
+					t.Errorf("%s: the cut-off was %v, is %v", f, was, is)
+				}
+			}
 			if diff := cmp.Diff(planned, done); diff != "" {
 				t.Errorf("the run (+) did not do the plan (-):\n%s\n%s\n%s", diff, plan.log, r.log)
 			}
@@ -556,5 +570,47 @@ func TestAPlanThatCannotBeWrittenIsNotMade(t *testing.T) {
 	causes := Plan(t.Context(), t.Context(), cfg, logging.New(&log, logging.LevelInfo, logging.Text), &out)
 	if !slices.Equal(causes, []item.Cause{item.CauseUsage}) || strings.Contains(log.String(), "flow begins") {
 		t.Errorf("%v\n%s", causes, log.String())
+	}
+}
+
+func TestWhatIsInAPlan(t *testing.T) {
+	media := func(key string, status item.Status) item.Outcome {
+		return item.Outcome{Flow: item.LocalMedia, Key: key, Status: status, Bytes: 5, Media: &item.Media{}}
+	}
+	finished := media("finished", item.Done)
+	finished.Finished = true
+	items, err := planfile.NewWriter(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := planOut{items: items}
+	for _, o := range []item.Outcome{
+		media("goes", item.Done), media("stays", item.Kept), media("fails", item.Failed), media("left", item.Left), finished,
+		{Flow: item.History, Key: "!cut", Status: item.Done, Reason: item.Redaction, Rows: 7, Cut: &item.Cut{Depth: 9, EventID: "$e"}},
+		{Flow: item.History, Key: "!waits", Status: item.Done},
+		{Flow: item.History, Key: "!stays", Status: item.Kept, Cut: &item.Cut{Depth: 9, EventID: "$e"}},
+	} {
+		if err := out.add(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if err := items.Write(&b, planfile.Head{}, []item.Flow{item.History, item.LocalMedia}); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(b.String(), `  "history": [`)
+	const want = `
+    {"room":"!cut","depth":9,"event":"$e","held_by":"redaction","messages":7},
+    {"room":"!waits","depth":0,"messages":0,"under_way":true}
+  ],
+  "local-media": [
+    {"media":"goes","bytes":5}
+  ],
+`
+	if !strings.HasPrefix(got, want) {
+		t.Error(got)
+	}
+	if err := errors.Join(items.Close(), out.add(media("late", item.Done))); err == nil {
+		t.Error("what cannot be added is an error")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
 
@@ -44,10 +46,24 @@ type Server struct {
 	NewestEvents []Event `json:"newest_events"`
 }
 
-// Event is an event and its place in the stream.
+// Event is an event and its place in the stream. In a plan it is a text with a space between the two.
 type Event struct {
-	Stream int64  `json:"stream"`
-	ID     string `json:"id"`
+	Stream int64
+	ID     string
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (e Event) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%d %s", e.Stream, e.ID), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *Event) UnmarshalText(text []byte) (err error) {
+	stream, id, found := strings.Cut(string(text), " ")
+	if !found {
+		return fmt.Errorf("%q is no place in the stream and an event", text)
+	}
+	e.ID = id
+	e.Stream, err = strconv.ParseInt(stream, 10, 64)
+	return err
 }
 
 // Settings are the values of flags by their names without dashes. No value is an empty list.
@@ -55,9 +71,18 @@ type Settings map[string][]string
 
 // Fingerprint is the SHA-256 of the settings, in hex.
 func (s Settings) Fingerprint() string {
-	text, _ := json.Marshal(s) // of strings; the keys are in order
+	text, _ := json.Marshal(s.normal()) // of strings; the keys are in order
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
+}
+
+// normal returns a copy without nil.
+func (s Settings) normal() Settings {
+	all := Settings{}
+	for name, values := range s {
+		all[name] = append([]string{}, values...)
+	}
+	return all
 }
 
 // Difference is a setting that is not the same.

@@ -77,14 +77,8 @@ const golden = `{
     "transaction": 7,
     "position": 9,
     "newest_events": [
-      {
-        "stream": 9,
-        "id": "$nine"
-      },
-      {
-        "stream": 8,
-        "id": "$eight"
-      }
+      "9 $nine",
+      "8 $eight"
     ]
   },
   "settings": {
@@ -264,26 +258,29 @@ func signed(text string) []byte {
 func TestAnEditedPlanWithAFittingChecksumIsReadStrictly(t *testing.T) {
 	whole := string(written(t, 0, head(), both, some))
 	for _, c := range []struct{ old, new, says string }{
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b", "bytes":5}`, "line 52: this item is not as synupkeep writes it"},
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/c","media":"mxc://hs.example/b","bytes":5}`, "line 52: this item"},
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b","bytes":6}`, "line 53: local-media: the totals are"},
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b","bytes":-5}`, "line 52: the size is negative"},
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/a","bytes":5}`, "line 52: the items are not in order"},
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `[]`, "line 52: json:"},
-		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b","bytes":5},`, "line 53: an item is missing after the comma"},
-		{`"bytes":10},`, `"bytes":10}`, "line 52: a comma is missing before this line"},
-		{`    {"media":"mxc://hs.example/b","bytes":5}`, `   {"media":"mxc://hs.example/b","bytes":5}`, "line 52: this is no item"},
-		{`"depth":12,"event":"$e"`, `"depth":12`, "line 48: this is no room that can be purged"},
-		{`"messages":3}`, `"messages":-3}`, "line 48: this is no room that can be purged"},
-		{`"depth":12`, `"depth":12.5`, "line 48: json:"},
-		{`      "30d"`, `      "1d"`, "line 46: the fingerprint is not that of the settings"},
-		{`  "made_by"`, `  "note": "x",` + "\n" + `  "made_by"`, "line 47: what comes before the items is not as synupkeep writes it"},
-		{`    "local-media": "2026-10-24T02:00:00.123456Z"`, `    "previews": "2026-10-24T02:00:00.123456Z"`, "line 46: local-media has no cut-off"},
-		{`    "local-media": {`, `    "zoo": {`, "line 46: there is no flow \"zoo\""},
-		{`  "local-media": [`, `  "previews": [`, "line 50: previews has no totals"},
-		{`  "local-media": [`, `  "drift": [`, "line 50: here the items of a flow should begin"},
-		{golden[strings.Index(golden, `  "local-media": [`):strings.Index(golden, sumLine)], "", "line 50: the items of local-media are missing"},
-		{golden[strings.Index(golden, `  "history": [`):strings.Index(golden, sumLine)], "", "line 46: the items of"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b", "bytes":5}`, "line 46: this item is not as synupkeep writes it"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/c","media":"mxc://hs.example/b","bytes":5}`, "line 46: this item"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b","bytes":6}`, "line 47: local-media: the totals are"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b","bytes":-5}`, "line 46: the size is negative"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/a","bytes":5}`, "line 46: the items are not in order"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `[]`, "line 46: json:"},
+		{`{"media":"mxc://hs.example/b","bytes":5}`, `{"media":"mxc://hs.example/b","bytes":5},`, "line 47: an item is missing after the comma"},
+		{`"bytes":10},`, `"bytes":10}`, "line 46: a comma is missing before this line"},
+		{`    {"media":"mxc://hs.example/b","bytes":5}`, `   {"media":"mxc://hs.example/b","bytes":5}`, "line 46: this is no item"},
+		{`"depth":12,"event":"$e"`, `"depth":12`, "line 42: this is no room that can be purged"},
+		{`"messages":3}`, `"messages":-3}`, "line 42: this is no room that can be purged"},
+		{`"depth":12`, `"depth":12.5`, "line 42: json:"},
+		{`"9 $nine"`, `"nine $9"`, "line 40: "},
+		{`"9 $nine"`, `"9$nine"`, "line 40: "},
+		{`"9 $nine"`, `"+9 $nine"`, "line 40: what comes before"},
+		{`      "30d"`, `      "1d"`, "line 40: the fingerprint is not that of the settings"},
+		{`  "made_by"`, `  "note": "x",` + "\n" + `  "made_by"`, "line 41: what comes before the items is not as synupkeep writes it"},
+		{`    "local-media": "2026-10-24T02:00:00.123456Z"`, `    "previews": "2026-10-24T02:00:00.123456Z"`, "line 40: local-media has no cut-off"},
+		{`    "local-media": {`, `    "zoo": {`, "line 40: there is no flow \"zoo\""},
+		{`  "local-media": [`, `  "previews": [`, "line 44: previews has no totals"},
+		{`  "local-media": [`, `  "drift": [`, "line 44: here the items of a flow should begin"},
+		{golden[strings.Index(golden, `  "local-media": [`):strings.Index(golden, sumLine)], "", "line 44: the items of local-media are missing"},
+		{golden[strings.Index(golden, `  "history": [`):strings.Index(golden, sumLine)], "", "line 40: the items of"},
 	} {
 		if !strings.Contains(whole, c.old) {
 			t.Fatalf("%s is not in\n%s", c.old, whole)
@@ -358,6 +355,12 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 	cancel(why)
 	if _, err := Read(ctx, &endless{}); !errors.Is(err, why) {
 		t.Error(err)
+	}
+}
+
+func TestAnEmptySettingHasOneFingerprint(t *testing.T) {
+	if a, b := (Settings{"room": nil}).Fingerprint(), (Settings{"room": {}}).Fingerprint(); a != b {
+		t.Errorf("%s and %s", a, b)
 	}
 }
 

@@ -124,11 +124,7 @@ func (h Head) normal() Head {
 	for flow, at := range h.CutOffs {
 		cutOffs[flow] = at.Round(0).UTC()
 	}
-	settings := Settings{}
-	for name, values := range h.Settings {
-		settings[name] = append([]string{}, values...)
-	}
-	h.CutOffs, h.Settings = cutOffs, settings
+	h.CutOffs, h.Settings = cutOffs, h.Settings.normal()
 	h.Server.NewestEvents = append([]Event{}, h.Server.NewestEvents...)
 	return h
 }
