@@ -196,3 +196,56 @@ func render(t testing.TB, p page.Page) string {
 	}
 	return b.String()
 }
+
+// spaceUsed is what uses the space of that server.
+func spaceUsed() sinks.Usage {
+	u := sinks.Usage{
+		Version: "2.0.0", ServerName: "matrix.example.org", Started: fourOClock, Ended: fourOClock.Add(17 * time.Second), Curves: stock(1).Curves,
+		Database: &sinks.UsageDatabase{Name: "synapse", Bytes: 91 * gib, Postgres: "18.4", Schema: 92},
+		URLCache: &sinks.UsageURLCache{Answers: 8_000, Expired: 200},
+	}
+	name := func(i int) sinks.RoomName {
+		return sinks.RoomName{RoomID: fmt.Sprintf("!room%d:matrix.example.org", i), Name: fmt.Sprint("Room number ", i), Members: int64(i * 7), Encrypted: i%2 == 0}
+	}
+	samples := []item.Extent{{Table: "event_json", Blocks: 91_000, BlocksRead: 8192, Rows: 212_000}}
+	number := func(n int64) sinks.Counted { return sinks.Counted{Number: n, Margin: n / 30} }
+	u.History = &sinks.UsageHistory{Samples: samples, Events: number(2_400_000), Messages: number(2_345_678), State: number(54_322), JSONBytes: number(3 * gib)}
+	u.StateGroups = &sinks.UsageStateGroups{Samples: samples, Rows: number(412_000_000), Bytes: 61 * gib}
+	u.RoomMedia = &sinks.UsageRoomMedia{Samples: samples}
+	for i := range 12 {
+		n := int64(1000 / (i + 1))
+		u.History.ByRoom = append(u.History.ByRoom, sinks.RoomUsage{RoomName: name(i), Events: number(n * 100), Messages: number(n * 90), State: number(n * 10), JSONBytes: number(n * mib)})
+		u.StateGroups.ByRoom = append(u.StateGroups.ByRoom, sinks.RoomState{RoomName: name(i), Rows: number(n * 1000), Bytes: n * 20 * mib})
+		u.RoomMedia.ByRoom = append(u.RoomMedia.ByRoom, sinks.RoomMedia{RoomName: name(i), LocalItems: n, LocalBytes: n * mib, RemoteItems: 2 * n, RemoteBytes: 3 * n * mib, Margin: n * 1000})
+	}
+	u.LocalMedia = &sinks.UsageMedia{
+		ItemsBytes: sinks.ItemsBytes{Items: 48_211, Bytes: 61 * gib}, Quarantined: sinks.ItemsBytes{Items: 60, Bytes: mib}, Users: 811, Types: 22,
+		ByUser: shares("@alice:matrix.example.org", "@bob:matrix.example.org"), ByType: shares("image/jpeg", "video/mp4"),
+	}
+	u.RemoteMedia = &sinks.UsageMedia{
+		ItemsBytes: sinks.ItemsBytes{Items: 251_077, Bytes: 143 * gib}, Origins: 4012, Types: 22,
+		ByOrigin: shares("matrix.org", hostile[0]), ByType: shares("image/webp", hostile[3]),
+	}
+	u.Previews = &sinks.UsageMedia{ItemsBytes: sinks.ItemsBytes{Items: 9_001, Bytes: 700 * mib}, ByType: shares("image/png")}
+	u.Tables = &sinks.UsageTables{NotNamed: 140}
+	for i, table := range []string{"state_groups_state", "event_json", "events", "event_edges", "device_inbox"} {
+		n := int64(40*gib) / int64(i+1)
+		u.Tables.Largest = append(u.Tables.Largest, sinks.TableUsage{
+			Name: table, Bytes: n, HeapBytes: n / 2, IndexBytes: n / 3, ToastBytes: n / 6, LiveRows: n / 100, DeadRows: n / 9000, LastVacuum: fourOClock,
+		})
+	}
+	u.Leftovers = &sinks.UsageLeftovers{
+		PendingStateGroups: 4, OldestPending: fourOClock, PartialRooms: 1,
+		Tasks: []sinks.TaskUsage{{Action: "purge_history", Status: "failed", Number: 2, Oldest: fourOClock}},
+	}
+	return u
+}
+
+func renderUsage(t testing.TB, u sinks.Usage) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := page.WriteUsage(&b, u); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
