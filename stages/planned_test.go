@@ -241,7 +241,7 @@ func TestAPurgeOfTheCacheEndsBeforeWhatIsNotInThePlan(t *testing.T) {
 				t.Fatal(r.flow.Cause())
 			}
 			wantFates(t, map[string]string{"b": "done ", "c": "kept not in the plan", "d": "left not in the plan", "e": "kept not in the plan"},
-				step(r.cachedRow(t, "b", 9), r.cachedRow(t, "c", 8), r.cachedRow(t, "d", 8), r.cachedRow(t, "e", 7)))
+				step(r.cachedRow(t, "b", 9), r.cachedRow(t, "d", 8), r.cachedRow(t, "c", 8), r.cachedRow(t, "e", 7)))
 			wantFates(t, map[string]string{"f": "left not in the plan", "g": "kept not in the plan"}, step(r.cachedRow(t, "f", 6), r.cachedRow(t, "g", 5)))
 			if counted {
 				return
