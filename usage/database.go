@@ -34,7 +34,7 @@ func (r *reader) look(ctx context.Context) (err error) {
 	case errors.Is(err, synapse.ErrOldSchema):
 		return connect.Failed(doing, err, "Upgrade Synapse first.")
 	case err != nil:
-		return connect.Failed(doing, err, hint(err))
+		return connect.Failed(doing, err, r.hint(err))
 	}
 	d := &sinks.UsageDatabase{Schema: r.features.SchemaVersion}
 	var behind *float64 // seconds
@@ -45,7 +45,7 @@ func (r *reader) look(ctx context.Context) (err error) {
 			EXISTS (SELECT 1 FROM background_updates WHERE update_name = 'events_populate_state_key_rejections')`).
 		Scan(&r.now, &d.Name, &d.Bytes, &d.Postgres, &d.Standby, &behind, &populating)
 	if err != nil {
-		return connect.Failed(doing, err, hint(err))
+		return connect.Failed(doing, err, r.hint(err))
 	}
 	r.now = r.now.UTC()
 	r.usage.Database = d
@@ -56,7 +56,7 @@ func (r *reader) look(ctx context.Context) (err error) {
 		r.warn("Synapse has not finished its background update events_populate_state_key_rejections: old state events count as messages here")
 	}
 	if r.usage.ServerName, err = r.serverName(ctx); err != nil {
-		return connect.Failed("look for the name of the server", err, hint(err))
+		return connect.Failed("look for the name of the server", err, r.hint(err))
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (r *reader) warn(text string) { r.usage.Warnings = append(r.usage.Warnings,
 func (r *reader) warnOfStandby(behind *float64) {
 	since := ""
 	if behind != nil {
-		since = fmt.Sprintf(" (the last change it has made is %v old)", time.Duration(*behind * float64(time.Second)).Round(time.Second))
+		since = fmt.Sprintf(" (the last change it has made is %v old)", time.Duration(*behind*float64(time.Second)).Round(time.Second))
 	}
 	r.warn("this is a standby: the numbers are as far as it has come" + since + "; of dead rows and vacuum it does not know")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func look(t testing.TB, cfg *config.Config, change func(*reader)) result {
 func lookUntil(feed context.Context, t testing.TB, cfg *config.Config, change func(*reader)) result {
 	t.Helper()
 	var out, log bytes.Buffer
-	r := newReader(cfg, logging.New(&log, logging.LevelTrace, logging.Text))
+	r := newReader(cfg, logger(&log))
 	if change != nil {
 		change(r)
 	}
@@ -81,3 +82,5 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+func logger(w io.Writer) *logging.Logger { return logging.New(w, logging.LevelTrace, logging.Text) }

@@ -43,6 +43,7 @@ type reader struct {
 	now      time.Time // the database's clock
 	blocks   int64     // how much is drawn of a large table, 0 for the usual
 	timeout  time.Duration
+	parts    []part
 
 	report *sinks.Report // nil where none was asked for
 	page   *page.File
@@ -52,6 +53,7 @@ type reader struct {
 
 func newReader(cfg *config.Config, log *logging.Logger) *reader {
 	r := &reader{cfg: cfg, log: log, retry: retry.Policy{For: cfg.RetryFor}, timeout: statementTimeout}
+	r.parts = r.allParts()
 	r.usage.Version, r.usage.Redact = config.Version(), log.Redact
 	return r
 }
@@ -111,7 +113,7 @@ type part struct {
 	read func(context.Context) error
 }
 
-func (r *reader) parts() []part {
+func (r *reader) allParts() []part {
 	return []part{
 		{"the tables", r.tables},
 		{"local media and previews", r.localMedia},
@@ -131,7 +133,7 @@ func (r *reader) read(ctx context.Context) error {
 		return err
 	}
 	defer r.db.Close()
-	for _, p := range r.parts() {
+	for _, p := range r.parts {
 		r.log.Info("reading " + p.name)
 		begun := time.Now()
 		err := p.read(ctx)
@@ -142,7 +144,7 @@ func (r *reader) read(ctx context.Context) error {
 			r.log.WithField("took", time.Since(begun).Round(time.Millisecond).String()).Debug("read " + p.name)
 			continue
 		}
-		r.usage.AddError(connect.Failed("read "+p.name, err, hint(err)))
+		r.usage.AddError(connect.Failed("read "+p.name, err, r.hint(err)))
 		var away *retry.UnavailableError
 		if errors.As(err, &away) {
 			r.usage.Warnings = append(r.usage.Warnings, "the database went away while reading "+p.name+": what comes after it was not read")
@@ -153,7 +155,7 @@ func (r *reader) read(ctx context.Context) error {
 }
 
 // hint says what to do about a part that could not be read.
-func hint(err error) string {
+func (r *reader) hint(err error) string {
 	var refused interface{ SQLState() string }
 	state := ""
 	if errors.As(err, &refused) {
@@ -161,7 +163,7 @@ func hint(err error) string {
 	}
 	switch state {
 	case "57014":
-		return fmt.Sprintf("The database gave up after %v. Is it busy, are its statistics old (ANALYZE)? A standby can be asked instead.", statementTimeout)
+		return fmt.Sprintf("The database gave up after %v. Is it busy, are its statistics old (ANALYZE)? A standby can be asked instead.", r.timeout)
 	case "42501":
 		return "Connect as the role that Synapse uses, or GRANT SELECT on what it names (against row-level security: BYPASSRLS)."
 	case "55P03":
