@@ -28,8 +28,8 @@ func newPlot() *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.LineStyle.Width = 0
-		axis.Tick.LineStyle.Width = 0
+		axis.Width = 0
+		axis.Tick.Width = 0
 		axis.Tick.Length = 0
 		axis.Padding = 3
 		axis.Tick.Label.Font = sans(fontSize)

@@ -61,6 +61,7 @@ func (p Page) facts() []fact {
 // messages are what ended the run or a flow, and what the operator should know.
 func messages(errors []sinks.RunFailure, warnings []string) section {
 	s := section{ID: "messages", Heading: "Errors and warnings"}
+	errors, _ = first(errors)
 	for _, e := range errors {
 		n := note{State: bad, Label: "Error", Text: sinks.Line(e.Text()), Hint: sinks.Line(e.Hint)}
 		if e.Wanted() {
@@ -68,13 +69,11 @@ func messages(errors []sinks.RunFailure, warnings []string) section {
 		}
 		s.Notes = append(s.Notes, n)
 	}
+	warnings, more := first(warnings)
 	for _, w := range warnings {
 		s.Notes = append(s.Notes, note{State: fair, Label: "Warning", Text: sinks.Line(w)})
 	}
-	if more := len(s.Notes) - maxRows; more > 0 {
-		s.Notes = s.Notes[:maxRows]
-		s.Text = fmt.Sprintf("%s more are in the JSON.", number(int64(more), "message", "messages"))
-	}
+	s.Text = more
 	return s
 }
 
@@ -194,22 +193,26 @@ func stays(f sinks.FlowSummary) table {
 		what   string
 		counts map[item.Reason]int64
 	}{{"kept", f.Kept}, {"skipped", f.Skipped}, {"left", f.Left}} {
-		for _, r := range sorted(list.counts) {
+		reasons, note := first(sorted(list.counts))
+		t.Note = cmp.Or(t.Note, note)
+		for _, r := range reasons {
 			t.Rows = append(t.Rows, row{
 				Key: list.what + " " + clean(string(r), maxName), Cells: []cell{because(r), text(list.what), count(list.counts[r])},
 			})
 		}
 	}
-	return t.bounded()
+	return t
 }
 
 // held is where the cuts of the rooms that were purged stand, and so why not more of them went.
 func held(f sinks.FlowSummary) table {
 	t := table{Caption: "What held the cuts", Key: "held-" + string(f.Flow), Head: []cell{text("what"), head("rooms")}}
-	for _, r := range sorted(f.HeldBy) {
+	reasons, note := first(sorted(f.HeldBy))
+	t.Note = note
+	for _, r := range reasons {
 		t.Rows = append(t.Rows, row{Key: clean(string(r), maxName), Cells: []cell{because(r), count(f.HeldBy[r])}})
 	}
-	return t.bounded()
+	return t
 }
 
 func sorted(counts map[item.Reason]int64) []item.Reason {
@@ -224,13 +227,12 @@ func because(r item.Reason) cell {
 	return c
 }
 
-// bounded cuts a table to what can still be read.
-func (t table) bounded() table {
-	if more := len(t.Rows) - maxRows; more > 0 {
-		t.Rows = t.Rows[:maxRows]
-		t.Note = number(int64(more), "more row is", "more rows are") + " in the JSON."
+// first are as many as somebody reads, and what says how many more there are.
+func first[T any](all []T) (some []T, note string) {
+	if more := len(all) - maxRows; more > 0 {
+		return all[:maxRows], number(int64(more), "more is", "more are") + " in the JSON."
 	}
-	return t
+	return all, ""
 }
 
 func failures(s sinks.Summary) section {

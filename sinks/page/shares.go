@@ -47,7 +47,9 @@ func roomFigure(rooms []sinks.RoomShare, what string) []figure {
 		Caption: "Rooms with the most", Head: []cell{text("room"), head("messages"), head("of events"), head("members"), text("encrypted")},
 	}}
 	var bars []bar
-	for _, r := range rooms {
+	named, note := first(rooms)
+	f.Table.Note = note
+	for _, r := range named {
 		events := none()
 		if r.Events > 0 {
 			events = count(r.Events)
@@ -66,7 +68,9 @@ func shareFigure(shares []sinks.Share, caption, of, ifEmpty string) []figure {
 	}
 	f := figure{Caption: caption, Table: table{Caption: "The most first", Head: []cell{text(of), head("media"), head("size")}}}
 	var bars []bar
-	for _, s := range shares {
+	named, note := first(shares)
+	f.Table.Note = note
+	for _, s := range named {
 		name := foreign(s.Key, ifEmpty)
 		name.Text = clip(name.Text, 2*maxName)
 		f.Table.Rows = append(f.Table.Rows, row{Cells: []cell{name, count(s.Items), size(s.Bytes)}})
@@ -85,6 +89,5 @@ func (f figure) ranked(bars []bar) []figure {
 	if len(bars) > maxBars {
 		f.Caption += fmt.Sprintf(" (the first %d of %d)", maxBars, len(bars))
 	}
-	f.Table = f.Table.bounded()
 	return []figure{f}
 }

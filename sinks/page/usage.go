@@ -119,7 +119,9 @@ func historyUsage(h *sinks.UsageHistory) section {
 		Caption: "Rooms with the most", Head: []cell{text("room"), head("JSON"), head("events"), head("state"), head("members"), text("encrypted")},
 	}}
 	var bars []bar
-	for _, r := range h.ByRoom {
+	rooms, note := first(h.ByRoom)
+	f.Table.Note = note
+	for _, r := range rooms {
 		name := roomCell(r.RoomID, r.Name, r.Alias)
 		f.Table.Rows = append(f.Table.Rows, row{Cells: []cell{
 			name, sized(r.JSONBytes), counted(r.Events), counted(r.State), count(r.Members), text(yes(r.Encrypted)),
@@ -154,7 +156,9 @@ func stateUsage(g *sinks.UsageStateGroups) section {
 		Caption: "Rooms with the most", Head: []cell{text("room"), head("size"), head("rows"), head("members"), text("encrypted")},
 	}}
 	var bars []bar
-	for _, r := range g.ByRoom {
+	rooms, note := first(g.ByRoom)
+	f.Table.Note = note
+	for _, r := range rooms {
 		name := roomCell(r.RoomID, r.Name, r.Alias)
 		f.Table.Rows = append(f.Table.Rows, row{Cells: []cell{name, size(r.Bytes), counted(r.Rows), count(r.Members), text(yes(r.Encrypted))}})
 		bars = append(bars, bar{name.Text, r.Bytes, ibytes(r.Bytes)})
@@ -175,7 +179,9 @@ func roomMedia(m *sinks.UsageRoomMedia) section {
 		Caption: "Rooms with the most", Head: []cell{text("room"), head("local"), head("size"), head("remote"), head("size"), head("members"), text("encrypted")},
 	}}
 	var bars []bar
-	for _, r := range m.ByRoom {
+	rooms, note := first(m.ByRoom)
+	f.Table.Note = note
+	for _, r := range rooms {
 		name := roomCell(r.RoomID, r.Name, r.Alias)
 		f.Table.Rows = append(f.Table.Rows, row{Cells: []cell{
 			name, count(r.LocalItems), withMargin(size(r.LocalBytes), size(r.Margin), r.Margin), count(r.RemoteItems), size(r.RemoteBytes),
@@ -250,7 +256,9 @@ func tableUsage(all *sinks.UsageTables) section {
 		text("table"), head("size"), head("indexes"), head("TOAST"), head("rows"), head("dead"), text("vacuumed"),
 	}}
 	var bars []bar
-	for _, one := range all.Largest {
+	largest, note := first(all.Largest)
+	t.Note = note
+	for _, one := range largest {
 		vacuumed := moment(one.LastVacuum)
 		if one.LastVacuum.IsZero() {
 			vacuumed.Text = "never"
