@@ -87,9 +87,9 @@ func checkDestinations(ctx context.Context, e *exam) finding {
 		return fine("this server speaks to no others")
 	}
 	if !e.flows(item.RemoteMedia) || e.cfg.Media.DeleteOfDeadServers {
-		return fine("%d other servers, %d of which have not answered for a week", all, long)
+		return fine("%s, %d without an answer for a week", plural(all, "other server", "other servers"), long)
 	}
-	return fine("%d other servers, %d of which have not answered for a week: their media stays (--remote-dead delete lets it go)", all, long)
+	return fine("%s, %d without an answer for a week, whose media stays (--remote-dead delete lets it go)", plural(all, "other server", "other servers"), long)
 }
 
 func joinedWords(words []string) string {

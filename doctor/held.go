@@ -101,11 +101,32 @@ func (e *exam) held(ctx context.Context, rooms []item.Room, until time.Time) (he
 		if err != nil {
 			return held, looked, err
 		}
-		if messages >= e.limits.heldRoom {
+		if messages < e.limits.heldRoom {
+			continue
+		}
+		lasting, err := e.lasts(ctx, verdict.Cut)
+		if err != nil {
+			return held, looked, err
+		}
+		if lasting {
 			held = append(held, heldRoom{id: room.ID, by: verdict.Cut.HeldBy, messages: messages})
 		}
 	}
 	return held, looked, nil
+}
+
+// lastingRedaction says whether a room has a redaction that Synapse has not censored though it came before $2 (ms).
+const lastingRedaction = `SELECT EXISTS (
+	SELECT 1 FROM redactions r JOIN events e ON e.event_id = r.event_id
+	WHERE e.room_id = $1 AND NOT r.have_censored AND e.received_ts < $2)`
+
+// lasts leaves out what lets go by itself within days: a young report, and a redaction that is still to be censored.
+func (e *exam) lasts(ctx context.Context, cut item.Cut) (lasting bool, err error) {
+	lasting = cut.HeldBy != item.Reported || e.cfg.History.ReportHold > e.limits.held
+	if cut.HeldBy == item.Redaction {
+		err = e.db.Reader.QueryRow(ctx, lastingRedaction, cut.RoomID, e.now.Add(-e.limits.held).UnixMilli()).Scan(&lasting)
+	}
+	return lasting, err
 }
 
 // holdsUntil says what would let the history of a room go.

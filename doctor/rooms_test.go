@@ -125,6 +125,17 @@ func TestRoomsThatStayLargeAreNamed(t *testing.T) {
 	cfg.Ages = nil
 	examine(t, cfg, nil).wants(t, "held-rooms", NotChecked, "no age for history is given")
 
+	// What lets go by itself within days is left out.
+	low := one[string](t, s, `SELECT event_id FROM events WHERE room_id = $1 AND type = 'm.room.message' ORDER BY depth LIMIT 1`, ordinary)
+	if err := s.As("alice").Report(t.Context(), ordinary, low, "rude"); err != nil {
+		t.Fatal(err)
+	}
+	x = examine(t, settings(t, s), nil)
+	x.wants(t, "held-rooms", Warning, "in 2 rooms,")
+	x = examine(t, settings(t, s, "--report-hold", "60d"), nil)
+	x.wants(t, "held-rooms", Warning, "in 3 rooms,", ordinary+": 71 messages, held by reported: an abuse report")
+	do(t, s, `DELETE FROM event_reports`)
+
 	if _, err := s.As("alice").Send(t.Context(), forked, "this joins the ends"); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +181,7 @@ func TestFederationThatIsDownIsAWarning(t *testing.T) {
 	plant(3, 0)
 	plant(9, time.Hour)
 	x := examine(t, settings(t, s), nil)
-	x.wants(t, "destinations", OK, "32 other servers, 20 of which have not answered for a week", "--remote-dead delete")
+	x.wants(t, "destinations", OK, "32 other servers, 20 without an answer for a week", "--remote-dead delete")
 	plant(9, 2*time.Hour)
 	x = examine(t, settings(t, s), nil)
 	x.wants(t, "destinations", Warning, "18 of 21 other servers stopped answering within the last day", "federation is broken")
@@ -182,4 +193,43 @@ func b2i(b bool) int64 {
 		return 1
 	}
 	return 0
+}
+
+// TestARedactionThatIsNeverCensoredHoldsARoomForEver, and one that came lately for some days.
+func TestARedactionThatIsNeverCensoredHoldsARoomForEver(t *testing.T) {
+	s := sandbox.Shared(t)
+	if err := s.Snapshot(t.Context(), "redacted"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Reset(context.WithoutCancel(t.Context()), "redacted"); err != nil {
+			t.Error(err)
+		}
+	})
+	const day = 24 * time.Hour
+	id, first := room(t, s, sandbox.RoomOptions{Topic: "to be redacted"})
+	topic := one[string](t, s, `SELECT event_id FROM current_state_events WHERE room_id = $1 AND type = 'm.room.topic'`, id)
+	var redaction string
+	err := s.Plant(t.Context(), func(ctx context.Context, p *sandbox.Plant) (err error) {
+		if err := p.AgeRoom(ctx, id, 110*day); err != nil {
+			return err
+		}
+		if redaction, err = p.Redaction(ctx, id, topic, first, 0, time.Now().Add(-105*day)); err != nil {
+			return err
+		}
+		said, err := p.BulkMessages(ctx, id, 70, time.Now().Add(-100*day), time.Minute)
+		if err != nil {
+			return err
+		}
+		return p.SetNewest(ctx, id, said[len(said)-1])
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	longer := func(e *exam) { e.limits.held = 50 * day }
+	x := examine(t, settings(t, s), longer)
+	x.wants(t, "held-rooms", Warning, id+": 72 messages, held by redaction", "never with null")
+	x.but(t, "held-rooms")
+	do(t, s, `UPDATE events SET received_ts = $2 WHERE event_id = $1`, redaction, time.Now().Add(-40*day).UnixMilli())
+	examine(t, settings(t, s), longer).wants(t, "held-rooms", OK)
 }

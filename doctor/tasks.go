@@ -65,7 +65,7 @@ func checkStuckTasks(ctx context.Context, e *exam) finding {
 		f.found = fmt.Sprintf("%d tasks wait for their turn", waiting)
 		f.do = "Wait for them, and see that the number falls. If nothing moves: is the process of Synapse up that run_background_tasks_on names?"
 	default:
-		return fine("no task has been under way for long, %d wait", waiting)
+		return fine("no task has been under way for long; %d wait for their turn", waiting)
 	}
 	if waiting > 0 && len(active) > 0 {
 		f.found += fmt.Sprintf(", and %d wait", waiting)
