@@ -79,7 +79,7 @@ func (r *run) tell(s sinks.Summary, stdout io.Writer) sinks.Summary {
 	switch {
 	case r.cfg.JSON:
 		write = sinks.WriteJSON
-	case r.cfg.Quiet:
+	case r.cfg.Quiet && r.plan == nil: // a plan is made to be read
 		write = func(io.Writer, sinks.Summary) error { return nil }
 	}
 	if err := write(stdout, s); err != nil {

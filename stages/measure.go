@@ -77,7 +77,7 @@ func (c *CountFinish) Do(ctx context.Context, f item.Flow, rows []journal.Row, r
 		if there[keyOf(m)] {
 			continue
 		}
-		if c.Stopping() || ctx.Err() != nil {
+		if c.ends(ctx) {
 			break // half a plan says so itself
 		}
 		out := ofMedia(m, item.Done, "")
@@ -96,3 +96,5 @@ func (c *CountFinish) Do(ctx context.Context, f item.Flow, rows []journal.Row, r
 	}
 	return nil
 }
+
+func (c *CountFinish) ends(ctx context.Context) bool { return c.Stopping() || ctx.Err() != nil }
