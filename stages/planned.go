@@ -115,7 +115,7 @@ func (p *PlannedMedia) part(step []item.Media) []item.Media {
 
 // unplanned says that media which is not deleted was not to be: it is not left to the next run.
 func (p *PlannedMedia) unplanned(m item.Media, out item.Outcome) item.Outcome {
-	if out.Status == item.Left && !p.see(m) {
+	if planned := p.see(m); out.Status == item.Left && !planned {
 		out.Status, out.Reason = item.Kept, item.NotPlanned
 	}
 	return out

@@ -218,7 +218,10 @@ func TestAPurgeOfTheCacheEndsBeforeWhatIsNotInThePlan(t *testing.T) {
 			kept := r.cachedRow(t, "kept", 10)
 			sql(t, r.db, `UPDATE remote_media_cache SET quarantined_by = 'x' WHERE media_id = 'kept'`)
 			kept.Keep = item.Quarantined
-			planned := plannedMedia(t, "a", "b", "d", "f")
+			planned := plannedMedia(t, "a", "b", "d", "f", "held", "gone")
+			held := r.cachedRow(t, "held", 4)
+			sql(t, r.db, `UPDATE remote_media_cache SET quarantined_by = 'x' WHERE media_id = 'held'`)
+			held.Keep = item.Quarantined
 			purge := r.purger()
 			purge.Planned = planned
 			count := &CountSteps{Planned: planned, Budget: r.budget, Flow: r.flow}
@@ -242,7 +245,11 @@ func TestAPurgeOfTheCacheEndsBeforeWhatIsNotInThePlan(t *testing.T) {
 			}
 			wantFates(t, map[string]string{"b": "done ", "c": "kept not in the plan", "d": "left not in the plan", "e": "kept not in the plan"},
 				step(r.cachedRow(t, "b", 9), r.cachedRow(t, "d", 8), r.cachedRow(t, "c", 8), r.cachedRow(t, "e", 7)))
-			wantFates(t, map[string]string{"f": "left not in the plan", "g": "kept not in the plan"}, step(r.cachedRow(t, "f", 6), r.cachedRow(t, "g", 5)))
+			wantFates(t, map[string]string{"f": "left not in the plan", "g": "kept not in the plan", "held": "kept quarantined"},
+				step(r.cachedRow(t, "f", 6), r.cachedRow(t, "g", 5), held))
+			if n := planned.Unseen(); n != 1 { // gone
+				t.Errorf("%d of the plan were not seen, want 1", n)
+			}
 			if counted {
 				return
 			}
@@ -250,7 +257,7 @@ func TestAPurgeOfTheCacheEndsBeforeWhatIsNotInThePlan(t *testing.T) {
 				t.Error(hint)
 			}
 			there := column[string](t, r.db, `SELECT media_id FROM remote_media_cache ORDER BY 1`)
-			if diff := cmp.Diff([]string{"c", "d", "e", "f", "g", "kept"}, there); diff != "" {
+			if diff := cmp.Diff([]string{"c", "d", "e", "f", "g", "held", "kept"}, there); diff != "" {
 				t.Error(diff)
 			}
 		})
