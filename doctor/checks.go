@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -18,47 +19,49 @@ type check struct {
 	do    func(context.Context, *exam) finding
 }
 
-// need is what a check cannot be made without.
-type need struct {
-	without string // what it says then
-	have    func(*exam) bool
+// need is what a check cannot be made without: it returns what is missing, or "".
+type need func(*exam) (missing string)
+
+func unless(there bool, missing string) string {
+	if there {
+		return ""
+	}
+	return missing
 }
 
-func database() need {
-	return need{"no database", func(e *exam) bool { return e.db != nil }}
+func database(e *exam) string { return unless(e.db != nil, "no database") }
+
+func schema(e *exam) string {
+	return cmp.Or(database(e), unless(e.knowsSchema, "no database of a Synapse that is known"))
 }
 
-func schema() need {
-	return need{"no database of a Synapse that is known", func(e *exam) bool { return e.db != nil && e.knowsSchema }}
+func primary(e *exam) string { return unless(!e.standby, "the database is a standby") }
+
+func api(e *exam) string { return unless(e.answers, "no admin API") }
+
+func admin(e *exam) string { return cmp.Or(api(e), unless(e.user != "", "no token of an admin")) }
+
+func onDisk(e *exam) string {
+	return unless(len(e.diskFlows()) > 0, "no media is to be deleted on this disk")
 }
 
-func primary() need {
-	return need{"the database is a standby", func(e *exam) bool { return !e.standby }}
+func viaAPI(e *exam) string {
+	return unless(e.cfg.Media.Via == config.ViaAPI, "media is not deleted through the API (--media-via api)")
 }
 
-func api() need { return need{"no admin API", func(e *exam) bool { return e.answers }} }
+func mediaStore(e *exam) string { return unless(e.store != nil, "no media store") }
 
-func admin() need { return need{"no token of an admin", func(e *exam) bool { return e.user != "" }} }
-
-func onDisk() need {
-	return need{"no media is to be deleted on this disk", func(e *exam) bool { return len(e.diskFlows()) > 0 }}
+func history(e *exam) string {
+	return unless(e.flows(item.History), "history is not one of the flows")
 }
 
-func mediaStore() need { return need{"no media store", func(e *exam) bool { return e.store != nil }} }
-
-func history() need {
-	return need{"history is not one of the flows", func(e *exam) bool { return e.flows(item.History) }}
+func historyAge(e *exam) string {
+	_, given := e.cfg.Ages[item.History]
+	return unless(given, "no age for history is given (--delta, --history-delta, --before)")
 }
 
-func historyAge() need {
-	return need{"no age for history is given (--delta, --history-delta, --before)", func(e *exam) bool {
-		_, given := e.cfg.Ages[item.History]
-		return given
-	}}
-}
-
-func homeserverConfig() need {
-	return need{"no homeserver.yaml is known (--homeserver-config)", func(e *exam) bool { return e.cfg.Synapse != nil }}
+func homeserverConfig(e *exam) string {
+	return unless(e.cfg.Synapse != nil, "no homeserver.yaml is known (--homeserver-config)")
 }
 
 func (e *exam) flows(f item.Flow) bool { return slices.Contains(e.cfg.Flows, f) }
@@ -75,45 +78,41 @@ func (e *exam) diskFlows() []item.Flow {
 func checks() []check {
 	return []check{
 		{name: "database", do: checkDatabase},
-		{name: "postgresql", needs: []need{database()}, do: checkPostgreSQL},
-		{name: "primary", needs: []need{database()}, do: checkPrimary},
-		{name: "pooler", needs: []need{database()}, do: checkPooler},
-		{name: "run", needs: []need{database(), primary()}, do: checkRun},
-		{name: "schema", needs: []need{database()}, do: checkSchema},
-		{name: "privileges", needs: []need{schema()}, do: checkPrivileges},
-		{name: "indexes", needs: []need{schema()}, do: checkIndexes},
-		{name: "background-updates", needs: []need{schema()}, do: checkBackgroundUpdates},
+		{name: "postgresql", needs: []need{database}, do: checkPostgreSQL},
+		{name: "primary", needs: []need{database}, do: checkPrimary},
+		{name: "pooler", needs: []need{database}, do: checkPooler},
+		{name: "run", needs: []need{database, primary}, do: checkRun},
+		{name: "schema", needs: []need{database}, do: checkSchema},
+		{name: "privileges", needs: []need{schema}, do: checkPrivileges},
+		{name: "indexes", needs: []need{schema}, do: checkIndexes},
+		{name: "background-updates", needs: []need{schema}, do: checkBackgroundUpdates},
 
 		{name: "api", do: checkAPI},
-		{name: "token", needs: []need{api()}, do: checkToken},
-		{name: "same-server", needs: []need{schema(), primary(), admin()}, do: checkSameServer},
-		{name: "purge-api", needs: []need{history(), admin()}, do: checkPurgeAPI},
-		{name: "media-api", needs: []need{viaAPI(), admin()}, do: checkMediaAPI},
-		{name: "clocks", needs: []need{database()}, do: checkClocks},
+		{name: "token", needs: []need{api}, do: checkToken},
+		{name: "same-server", needs: []need{schema, primary, admin}, do: checkSameServer},
+		{name: "purge-api", needs: []need{history, admin}, do: checkPurgeAPI},
+		{name: "media-api", needs: []need{viaAPI, admin}, do: checkMediaAPI},
+		{name: "clocks", needs: []need{database}, do: checkClocks},
 
-		{name: "media-store", needs: []need{onDisk()}, do: checkMediaStore},
-		{name: "media-files", needs: []need{onDisk(), mediaStore(), schema()}, do: checkMediaFiles},
-		{name: "media-space", needs: []need{onDisk(), mediaStore()}, do: checkMediaSpace},
-		{name: "storage-providers", needs: []need{homeserverConfig()}, do: checkProviders},
+		{name: "media-store", needs: []need{onDisk}, do: checkMediaStore},
+		{name: "media-files", needs: []need{onDisk, mediaStore, schema}, do: checkMediaFiles},
+		{name: "media-space", needs: []need{onDisk, mediaStore}, do: checkMediaSpace},
+		{name: "storage-providers", needs: []need{homeserverConfig}, do: checkProviders},
 		{name: "state-directory", do: checkStateDirectory},
 
-		{name: "stuck-tasks", needs: []need{schema()}, do: checkStuckTasks},
-		{name: "failed-tasks", needs: []need{schema()}, do: checkFailedTasks},
-		{name: "state-groups", needs: []need{schema()}, do: checkStateGroups},
-		{name: "transactions", needs: []need{database()}, do: checkTransactions},
-		{name: "vacuum", needs: []need{schema()}, do: checkVacuum},
-		{name: "growth", needs: []need{schema()}, do: checkGrowth},
+		{name: "stuck-tasks", needs: []need{schema}, do: checkStuckTasks},
+		{name: "failed-tasks", needs: []need{schema}, do: checkFailedTasks},
+		{name: "state-groups", needs: []need{schema}, do: checkStateGroups},
+		{name: "transactions", needs: []need{database}, do: checkTransactions},
+		{name: "vacuum", needs: []need{schema}, do: checkVacuum},
+		{name: "growth", needs: []need{schema}, do: checkGrowth},
 
-		{name: "broken-rooms", needs: []need{schema()}, limit: time.Minute, do: checkBrokenRooms},
-		{name: "partial-joins", needs: []need{schema()}, do: checkPartialJoins},
-		{name: "held-rooms", needs: []need{schema(), history(), historyAge()}, limit: 2 * time.Minute, do: checkHeldRooms},
-		{name: "retention", needs: []need{schema()}, do: checkRetention},
-		{name: "destinations", needs: []need{schema()}, do: checkDestinations},
+		{name: "broken-rooms", needs: []need{schema}, limit: time.Minute, do: checkBrokenRooms},
+		{name: "partial-joins", needs: []need{schema}, do: checkPartialJoins},
+		{name: "held-rooms", needs: []need{schema, history, historyAge}, limit: 2 * time.Minute, do: checkHeldRooms},
+		{name: "retention", needs: []need{schema}, do: checkRetention},
+		{name: "destinations", needs: []need{schema}, do: checkDestinations},
 	}
-}
-
-func viaAPI() need {
-	return need{"media is not deleted through the API (--media-via api)", func(e *exam) bool { return e.cfg.Media.Via == config.ViaAPI }}
 }
 
 // limits are what separates much from usual.

@@ -78,9 +78,9 @@ func (e *exam) make(ctx context.Context, c check) finding {
 	if ctx.Err() != nil {
 		return notChecked("doctor was stopped before")
 	}
-	for _, n := range c.needs {
-		if !n.have(e) {
-			return notChecked(n.without)
+	for _, missing := range c.needs {
+		if why := missing(e); why != "" {
+			return notChecked(why)
 		}
 	}
 	f := bounded(ctx, c, *e)

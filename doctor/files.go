@@ -81,6 +81,9 @@ func ownerOf(info os.FileInfo) uint32 {
 
 // checkParent is for a state directory that the first run will make.
 func (e *exam) checkParent(dir string) finding {
+	if _, err := os.Stat(e.cfg.MediaStore); err != nil && within(dir, e.cfg.MediaStore) {
+		return notChecked("no media store, in which it would be made")
+	}
 	parent := filepath.Dir(dir)
 	for parent != filepath.Dir(parent) {
 		if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) {

@@ -117,26 +117,51 @@ func (r *report) writeText(w io.Writer, quiet bool) error {
 	for _, c := range r.Checks {
 		column = max(column, len(c.Name))
 	}
-	for _, group := range []Result{OK, NotChecked, Warning, Failure} {
-		if quiet && (group == NotChecked || group == OK) {
-			continue
-		}
-		some := false
-		for _, c := range r.Checks {
-			if c.Result == group {
-				c.write(&b, column)
-				some = true
-			}
-		}
-		if some && (group == NotChecked || group == OK) {
+	if !quiet {
+		if r.writeEach(&b, OK, column) {
 			b.WriteString("\n")
 		}
+		r.writeNotChecked(&b)
 	}
+	r.writeEach(&b, Warning, column)
+	r.writeEach(&b, Failure, column)
 	if !quiet || r.Result != OK {
 		paragraph(&b, "", "", r.verdict())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeEach writes the checks with a result, if there are any.
+func (r *report) writeEach(b *strings.Builder, which Result, column int) (some bool) {
+	for _, c := range r.Checks {
+		if c.Result == which {
+			c.write(b, column)
+			some = true
+		}
+	}
+	return some
+}
+
+// writeNotChecked writes what was not checked, by why.
+func (r *report) writeNotChecked(b *strings.Builder) {
+	var reasons []string
+	names := map[string][]string{}
+	for _, c := range r.Checks {
+		if c.Result != NotChecked {
+			continue
+		}
+		if names[c.Found] == nil {
+			reasons = append(reasons, c.Found)
+		}
+		names[c.Found] = append(names[c.Found], c.Name)
+	}
+	for _, why := range reasons {
+		paragraph(b, "not checked  ", strings.Repeat(" ", 13), why+": "+strings.Join(names[why], ", "))
+	}
+	if len(reasons) > 0 {
+		b.WriteString("\n")
+	}
 }
 
 func (r *report) head(b *strings.Builder) {
@@ -153,7 +178,7 @@ func (r *report) head(b *strings.Builder) {
 
 func (c result) write(b *strings.Builder, column int) {
 	label := fmt.Sprintf("%-11s  %-*s  ", c.Result, column, c.Name)
-	if c.Result == OK || c.Result == NotChecked {
+	if c.Result == OK {
 		paragraph(b, label, strings.Repeat(" ", len(label)), c.Found)
 		return
 	}

@@ -120,11 +120,11 @@ func TestACheckThatHangsOrBreaksOffStopsNoOther(t *testing.T) {
 		{name: "slow", limit: time.Millisecond, do: func(ctx context.Context, _ *exam) finding { <-ctx.Done(); return unread(ctx.Err()) }},
 		{name: "torn", do: func(context.Context, *exam) finding { panic("torn") }},
 		{name: "database", do: checkDatabase},
-		{name: "asleep", needs: []need{database()}, limit: 50 * time.Millisecond, do: func(ctx context.Context, e *exam) finding {
+		{name: "asleep", needs: []need{database}, limit: 50 * time.Millisecond, do: func(ctx context.Context, e *exam) finding {
 			_, err := e.db.Reader.Exec(ctx, `SELECT pg_sleep(60)`)
 			return unread(err)
 		}},
-		{name: "primary", needs: []need{database()}, do: checkPrimary},
+		{name: "primary", needs: []need{database}, do: checkPrimary},
 	})
 	x.wants(t, "deaf", Failure, "no answer within 1ms")
 	x.wants(t, "slow", Failure, "no answer within 1ms")
@@ -173,7 +173,7 @@ func TestWhatIsPrinted(t *testing.T) {
 	const verdict = "Verdict: a run would work; somebody should look at the warnings (0 failures, 1 warning, 1 ok, 1 not checked).\n"
 	for quiet, want := range map[bool]string{
 		true:  warning + verdict,
-		false: "synupkeep doctor: example.org, Synapse 1.163.2\n\nok           fine  well\n\nnot checked  else  no database\n\n" + warning + verdict,
+		false: "synupkeep doctor: example.org, Synapse 1.163.2\n\nok           fine  well\n\nnot checked  no database: else\n\n" + warning + verdict,
 	} {
 		var out bytes.Buffer
 		if err := r.writeText(&out, quiet); err != nil {
