@@ -107,10 +107,12 @@ func usageRoom(r RoomName, width int) string {
 	if r.Alias != "" {
 		words = append(words, quoted(cut(r.Alias)))
 	}
-	if len(words) == 0 {
+	const little = 8 // of a name says nothing
+	place := width - 2 - utf8.RuneCountInString(id)
+	if len(words) == 0 || place < little {
 		return id
 	}
-	return id + "  " + clip(strings.Join(words, " "), max(leastName, width-2-utf8.RuneCountInString(id)))
+	return id + "  " + clip(strings.Join(words, " "), place)
 }
 
 func writeHistoryRooms(b *bytes.Buffer, h *UsageHistory) {
