@@ -1,6 +1,7 @@
 package reports_test
 
 import (
+	"context"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/sandbox/stock"
 	"synupkeep/proof/program"
 	"synupkeep/sinks"
 )
@@ -30,10 +32,14 @@ func TestAKilledRunHasWrittenWhatIsGone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := plant(t, 400, 60, 2)
 			path := filepath.Join(t.TempDir(), name)
-			kills := 0
-			for range 12 {
-				r := p.killedAfter(t, path, time.Duration(rand.IntN(60))*time.Millisecond)
-				if !r.Killed() {
+			p.killedWhileItWaits(t, path)
+			if remote := doneKeys(lines(t, path), item.RemoteMedia); len(remote) != 60 {
+				t.Errorf("%d of 60 remote media are written, a second after they went", len(remote))
+			}
+			p.onlyTheTruth(t, lines(t, path))
+			kills := 1
+			for range 11 {
+				if r := p.killedAfter(t, path, time.Duration(rand.IntN(60))*time.Millisecond); !r.Killed() {
 					break
 				}
 				kills++
@@ -56,34 +62,39 @@ func TestAKilledRunHasWrittenWhatIsGone(t *testing.T) {
 			if !strings.HasSuffix(path, ".gz") && len(missing) > kills*underWay {
 				t.Errorf("after %d kills %d outcomes are missing: %v", kills, len(missing), missing)
 			}
-			if kills == 0 {
-				t.Error("no run was killed")
-			}
 		})
 	}
 }
 
-// killedAfter starts a run and kills it some time after it has begun to write.
+// killedWhileItWaits kills a run that has done the remote media and written it down, and cannot delete the local.
+func (p *planted) killedWhileItWaits(t *testing.T, path string) {
+	t.Helper()
+	conn, err := p.s.DB(t.Context())
+	must(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	tx, err := conn.Begin(t.Context())
+	must(t, err)
+	_, err = tx.Exec(t.Context(), `LOCK TABLE local_media_repository_thumbnails IN SHARE MODE`)
+	must(t, err)
+	run := program.Start(t, p.where, "--outcomes", path, "--batch-size", "20")
+	until(t, run, func() bool {
+		const remote = `SELECT count(*)::int FROM remote_media_cache`
+		return stock.All[int](t, p.s, remote)[0] == 0 && len(doneKeys(lines(t, path), item.RemoteMedia)) == 60
+	})
+	run.Signal(syscall.SIGKILL)
+	if r := run.Wait(t); !r.Killed() {
+		t.Errorf("it ended before: %s", r.Log)
+	}
+	must(t, tx.Rollback(t.Context()))
+}
+
+// killedAfter starts a run and kills it some time after local media has begun to go.
 func (p *planted) killedAfter(t *testing.T, path string, after time.Duration) program.Result {
 	t.Helper()
-	size := func() int64 {
-		info, err := os.Stat(path)
-		if err != nil {
-			return 0
-		}
-		return info.Size()
-	}
-	before := size()
+	count := func() int { return stock.All[int](t, p.s, `SELECT count(*)::int FROM local_media_repository`)[0] }
+	before := count()
 	run := program.Start(t, p.where, "--outcomes", path, "--batch-size", "20")
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for ended := false; !ended && size() <= before; {
-		select {
-		case <-run.Ended():
-			ended = true
-		case <-tick.C:
-		}
-	}
+	until(t, run, func() bool { return count() < before })
 	timer := time.NewTimer(after)
 	defer timer.Stop()
 	select {
@@ -92,6 +103,20 @@ func (p *planted) killedAfter(t *testing.T, path string, after time.Duration) pr
 		run.Signal(syscall.SIGKILL)
 	}
 	return run.Wait(t)
+}
+
+// until waits for something, or for the end of a run.
+func until(t *testing.T, run *program.Process, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-run.Ended():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // onlyTheTruth fails unless what is said to be gone is gone.
