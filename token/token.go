@@ -94,7 +94,7 @@ func obtain(ctx context.Context, cfg *config.Config, log *logging.Logger, visito
 	case err != nil:
 		return "", failed(item.CauseFailed, doing, err, synapse.Advice(err))
 	case delegates:
-		return "", failed(item.CauseFailed, doing, errors.New("Synapse does not give out tokens here"), masAdvice)
+		return "", failed(item.CauseFailed, doing, errors.New("the server does not give out tokens itself"), masAdvice)
 	}
 	if cfg.Register.IsSet() {
 		text, err := visitor.Register(ctx, cfg.Register.Reveal(), cfg.User, rand.Text())
