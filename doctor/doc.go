@@ -7,7 +7,7 @@
 //
 // # The findings as JSON
 //
-// It is a public interface: keys and words stay as they are, new keys and new checks may be added. Times are RFC 3339 in UTC.
+// docs/doctor.schema.json is its schema. It is a public interface: keys and words stay as they are, new keys and new checks may be added. Times are RFC 3339 in UTC.
 // Lists are never null. Characters that a terminal might act upon are written as \u escapes; the access token and the
 // password of the database are replaced by *** in every text.
 //

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
@@ -61,6 +62,9 @@ func examineIn(ctx context.Context, t testing.TB, cfg *config.Config, change fun
 	if err := json.Unmarshal(out.Bytes(), &found.report); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
+	if len(all) == len(checks()) {
+		asTheSchemaSays(t, out.Bytes())
+	}
 	var text strings.Builder
 	if err := found.writeText(&text, false); err != nil {
 		t.Fatal(err)
@@ -70,6 +74,24 @@ func examineIn(ctx context.Context, t testing.TB, cfg *config.Config, change fun
 		t.Errorf("log: %s", log.String())
 	}
 	return found
+}
+
+// asTheSchemaSays compares what is written with docs/doctor.schema.json.
+func asTheSchemaSays(t testing.TB, text []byte) {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	schema, err := c.Compile("../docs/doctor.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err == nil {
+		err = schema.Validate(value)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
 }
 
 // of is one of the checks.
