@@ -120,6 +120,8 @@ func TestOnlyBrokenRoomsAreTouched(t *testing.T) {
 
 func TestItEndsAtTheFirstRoomThatIsNotMended(t *testing.T) {
 	const refused = `{"errcode":"M_UNKNOWN","error":"Internal server error"}`
+	whole := t
+	var p, q *place
 	for name, test := range map[string]struct {
 		answer func(call string, n int) (int, string)
 		why    string
@@ -163,8 +165,10 @@ func TestItEndsAtTheFirstRoomThatIsNotMended(t *testing.T) {
 		}, "nothing was done", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := broken(t, sandbox.RoomOptions{})
-			q, _ := broken(t, sandbox.RoomOptions{})
+			if p == nil { // what a case has not touched the next one takes
+				p, _ = broken(whole, sandbox.RoomOptions{})
+				q, _ = broken(whole, sandbox.RoomOptions{})
+			}
 			f := newFront(t, p.s)
 			f.answer = test.answer
 			before := map[string]string{p.id: p.snapshot(), q.id: q.snapshot()}
@@ -179,11 +183,15 @@ func TestItEndsAtTheFirstRoomThatIsNotMended(t *testing.T) {
 			if second.ID == q.id && before[q.id] != q.snapshot() || second.ID == p.id && before[p.id] != p.snapshot() {
 				t.Error("the second room was touched")
 			}
+			if before[p.id] == p.snapshot() && before[q.id] == q.snapshot() {
+				return
+			}
 			if r := yes(t, p.s, p.id, q.id); len(r.causes) != 0 {
 				t.Errorf("the next call: %s", r.text)
 			}
 			p.takes()
 			q.takes()
+			p = nil
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
@@ -80,11 +81,24 @@ func do(ctx context.Context, t testing.TB, cfg *config.Config, ask Asker) result
 		if err := json.Unmarshal(out.Bytes(), &r.report); err != nil {
 			t.Fatalf("%v\n%s\n%s", err, out.String(), log.String())
 		}
+		fitsTheSchema(t, out.Bytes())
 		if r.report.ExitCode != item.ExitCode(causes) {
 			t.Errorf("the report says exit code %d, the program ends with %d", r.report.ExitCode, item.ExitCode(causes))
 		}
 	}
 	return r
+}
+
+// fitsTheSchema holds every report of every test against what the docs say.
+func fitsTheSchema(t testing.TB, report []byte) {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("../docs/repair.schema.json")
+	must(t, err)
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(report))
+	must(t, err)
+	if err := schema.Validate(value); err != nil {
+		t.Errorf("%v\n%s", err, report)
+	}
 }
 
 // yes repairs without asking.

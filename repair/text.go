@@ -130,7 +130,7 @@ func (b Broken) words() string {
 	case "no state":
 		return "the state after it is gone"
 	}
-	return string(b.Wrong)
+	return shown(string(b.Wrong))
 }
 
 // result says in a line what became of a room.
