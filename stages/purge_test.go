@@ -191,6 +191,18 @@ func TestLimit(t *testing.T) {
 	})
 }
 
+// What is not begun is given back.
+func TestAPurgeThatIsNotBegunUsesUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.flow.StopFeeding(errors.New("terminated"))
+		if out := r.do(t, r.cut("!r")); out.Status != item.Left {
+			t.Errorf("%+v", out)
+		}
+		r.idle(t, 0)
+	})
+}
+
 // Polls that fail for a while are repeated; the purge goes on in the meantime.
 func TestServerThatIsAwayForAWhileDuringAPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
