@@ -8,7 +8,7 @@ LINT := bin/golangci-lint
 # The race detector needs a C compiler. Without one the tests run all the same, and say so.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions
+.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ test: lint test-go ## formatting, linter and every test, on a real Synapse that 
 test-go:
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
 	$(GO) test $(RACE) -shuffle=on -timeout 40m ./...
+
+test-page: ## the pages of --html in Chromium; SYNUPKEEP_TEST_SCREENSHOTS=DIR keeps pictures of them
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		{ echo "test-page needs Chromium (Debian: apt-get install chromium)" >&2; exit 1; }
+	$(GO) test -count=1 -tags chromium -run Chromium ./sinks/page/
 
 LONG ?= 22m
 test-long: ## faults, kills and crowds at random, each for LONG, and every fuzz target: about an hour

@@ -185,6 +185,7 @@ func TestPagesInChromium(t *testing.T) {
 	b := newBrowser(t)
 	for name, html := range map[string]string{
 		"run": render(t, good()), "plan": render(t, planned()), "failing": render(t, failing(40)), "attacked": render(t, attacked()),
+		"usage": renderUsage(t, spaceUsed()), "nothing": render(t, cleared()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := written(t, html)

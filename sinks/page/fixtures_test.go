@@ -127,6 +127,15 @@ func good() page.Page {
 	return page.Page{Summary: s, Before: stock(1), After: stock(.7)}
 }
 
+// cleared is a run that found nothing.
+func cleared() page.Page {
+	p := page.Page{Summary: sinks.Summary{Command: "run"}}
+	for _, f := range item.Flows() {
+		p.Summary.Flows = append(p.Summary.Flows, sinks.FlowSummary{Flow: f, Ran: true})
+	}
+	return p
+}
+
 // planned is the plan of good.
 func planned() page.Page {
 	p := good()

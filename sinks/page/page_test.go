@@ -89,7 +89,7 @@ func one(t testing.TB, from node, like func(node) bool) node {
 func pages(t testing.TB) map[string]string {
 	return map[string]string{
 		"run": render(t, good()), "plan": render(t, planned()), "failing": render(t, failing(40)), "attacked": render(t, attacked()),
-		"huge": render(t, failing(1000)), "nothing": render(t, page.Page{}), "usage": renderUsage(t, spaceUsed()), "no usage": renderUsage(t, sinks.Usage{}),
+		"huge": render(t, failing(1000)), "nothing": render(t, page.Page{}), "cleared": render(t, cleared()), "usage": renderUsage(t, spaceUsed()), "no usage": renderUsage(t, sinks.Usage{}),
 		"without stock": render(t, page.Page{Summary: good().Summary}),
 	}
 }
@@ -254,6 +254,10 @@ func TestBeforeAndAfter(t *testing.T) {
 		return ""
 	}
 	run, plan := good(), planned()
+	stopped := failing(1) // before anybody read what is left
+	if text := parsed(t, render(t, stopped)).text(); !strings.Contains(text, "after (computed)") {
+		t.Error("what was computed looks like what was read")
+	}
 	unknown := good()
 	unknown.Before.Space, unknown.After.Space = 0, 0
 	for _, is := range []struct {
@@ -267,6 +271,7 @@ func TestBeforeAndAfter(t *testing.T) {
 		{run, "local-media-bytes", 1, run.After.Curves[1].Bytes},
 		{run, "free", 0, run.Before.Free},
 		{run, "free", 1, run.After.Free},
+		{stopped, "local-media-items", 1, 48_211 - 9_800},
 		{plan, "history-items", 1, 2_345_678 - 412_998},
 		{plan, "local-media-items", 1, 48_211 - 9_800},
 		{plan, "local-media-bytes", 1, 61*gib - 16*gib},

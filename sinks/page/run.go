@@ -88,7 +88,7 @@ func (p Page) flowsSection() section {
 			"files": "files that would go",
 		}
 	}
-	t := table{Caption: "Items by flow", Key: "flows", Wide: true, Head: []cell{text("")}}
+	t := table{Caption: "Items by flow", Key: "flows", Wide: true, Head: []cell{text("what")}}
 	rows := []struct {
 		key, name string
 		cell      func(sinks.FlowSummary) cell

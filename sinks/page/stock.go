@@ -79,7 +79,7 @@ func (p Page) beforeAndAfter() section {
 		after = "after (computed)"
 		s.Text += " What is left was not read, since the run was stopped or could not read it: it is what was there less what was deleted."
 	}
-	t := table{Caption: "What there is", Key: "stock", Head: []cell{text(""), head("before"), head(after)}}
+	t := table{Caption: "What there is", Key: "stock", Head: []cell{text("what"), head("before"), head(after)}}
 	for i := range p.Before.Curves {
 		c := &p.Before.Curves[i]
 		names := flowWords(c.Flow)

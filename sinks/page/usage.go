@@ -107,7 +107,7 @@ func historyUsage(h *sinks.UsageHistory) section {
 	}
 	s := section{ID: "history", Heading: "History by room", Text: estimated(h.Samples)}
 	s.Tables = []table{{
-		Caption: "All rooms", Key: "history", Head: []cell{text(""), head("number")},
+		Caption: "All rooms", Key: "history", Head: []cell{text("what"), head("number")},
 		Rows: []row{
 			{Key: "events", Cells: []cell{text("events"), counted(h.Events)}},
 			{Key: "messages", Cells: []cell{text("of these messages, which a purge can delete"), counted(h.Messages)}},
@@ -146,7 +146,7 @@ func stateUsage(g *sinks.UsageStateGroups) section {
 	}
 	s := section{ID: "state-groups", Heading: "State groups by room", Text: estimated(g.Samples)}
 	s.Tables = []table{{
-		Caption: "All rooms", Key: "state_groups", Head: []cell{text(""), head("number")},
+		Caption: "All rooms", Key: "state_groups", Head: []cell{text("what"), head("number")},
 		Rows: []row{
 			{Key: "rows", Cells: []cell{text("rows of state_groups_state"), counted(g.Rows)}},
 			{Key: "bytes", Cells: []cell{text("the table with its indexes"), size(g.Bytes)}},
@@ -199,7 +199,7 @@ func mediaUsage(of item.Flow, m *sinks.UsageMedia) section {
 	}
 	title := flowWords(of).title
 	s := section{ID: string(of), Heading: title}
-	t := table{Caption: "What there is", Key: string(of), Head: []cell{text(""), head("items"), head("size")}}
+	t := table{Caption: "What there is", Key: string(of), Head: []cell{text("what"), head("items"), head("size")}}
 	for _, part := range []struct {
 		key, name string
 		sinks.ItemsBytes
@@ -235,7 +235,7 @@ func previewUsage(m *sinks.UsageMedia, c *sinks.UsageURLCache) section {
 	}
 	s.ID, s.Heading = string(item.Previews), flowWords(item.Previews).title
 	s.Tables = append(s.Tables, table{
-		Caption: "Answers of pages that were previewed, which Synapse itself forgets", Key: "url_cache", Head: []cell{text(""), head("number")},
+		Caption: "Answers of pages that were previewed, which Synapse itself forgets", Key: "url_cache", Head: []cell{text("what"), head("number")},
 		Rows: []row{
 			{Key: "answers", Cells: []cell{text("answers"), count(c.Answers)}},
 			{Key: "expired", Cells: []cell{text("of these expired"), count(c.Expired)}},
