@@ -35,6 +35,7 @@ func planTo(t testing.TB, cfg *config.Config) (*config.Config, result) {
 	var out, log bytes.Buffer
 	causes := Plan(t.Context(), t.Context(), &made, logging.New(&log, logging.LevelTrace, logging.Text), &out)
 	r := result{causes: causes, log: log.String(), out: out.String()}
+	asTheSchemaSays(t, out.Bytes())
 	if err := json.Unmarshal(out.Bytes(), &r.summary); err != nil {
 		t.Fatalf("the summary is not JSON: %v\n%s\n%s", err, out.String(), log.String())
 	}
