@@ -56,6 +56,9 @@ func TestThePageHasWhatWasBeforeAndAfter(t *testing.T) {
 	}
 	plan := page()
 	endsWith(t, do(t, cfg))
+	if content := page(); !strings.Contains(plan, "after (planned)") || strings.Contains(content, "after (") {
+		t.Error("what is left was not read, or it was read of a plan")
+	}
 	for name, content := range map[string]string{"plan": plan, "run": page()} {
 		if before, after := stocked(t, content, "local-media-items"); before != "13" || after != "3" {
 			t.Errorf("%s: %s media before and %s after", name, before, after)

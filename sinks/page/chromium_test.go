@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
 )
 
 // screenshotsEnv names a directory for screenshots, for people to look at.
@@ -202,5 +203,25 @@ func TestPagesInChromium(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// On paper the page is light, whatever the reader prefers, and what is folded away is there.
+func TestPaperInChromium(t *testing.T) {
+	b := newBrowser(t)
+	b.open(t, written(t, render(t, failing(40))), 800, true)
+	called(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+	b.fits(t)
+	b.shoot(t, "paper")
+	got := did(t, b, chromedp.Evaluate[[]string](`(() => {
+		const of = (e, property) => getComputedStyle(document.querySelector(e))[property];
+		const folded = [...document.querySelectorAll("details td, details li")];
+		return [of(":root", "colorScheme"), of("body", "backgroundColor"), of("body", "color"), of(".scroll", "backgroundImage"), of("summary", "display"),
+			String(folded.filter(e => !e.checkVisibility({contentVisibilityAuto: true}) || e.getBoundingClientRect().height === 0).length)];
+	})()`))
+	if diff := cmp.Diff([]string{"light", "rgb(255, 255, 255)", "rgb(27, 31, 36)", "none", "none", "0"}, got); diff != "" {
+		t.Errorf("on paper (-want +got):\n%s", diff)
 	}
 }
