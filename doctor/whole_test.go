@@ -46,6 +46,9 @@ func TestAHealthyServerIsWell(t *testing.T) {
 	for _, args := range [][]string{nil, {"--media-via", "api"}, {"--only", "history"}, {"--skip", "history"}} {
 		x := examine(t, settings(t, s, args...), nil)
 		x.but(t)
+		if x.costsMore() {
+			continue // beside that, all is well
+		}
 		if len(x.causes) > 0 || x.Result != OK || x.Counts.OK < 25 {
 			t.Errorf("%v: %v, %s, %+v", args, x.causes, x.Result, x.Counts)
 		}

@@ -12,8 +12,8 @@ import (
 
 // BrokenRooms finds the rooms into which nothing can be sent any more. The next event of a room must name its forward
 // extremities and needs their state: one that a purge has made an outlier, or that has no state or no row, makes Synapse
-// answer every message with 500 (storage/databases/main/state.py:721-723, 1.163.2), and so does a room without any
-// (handlers/message.py, create_new_client_event).
+// answer every message with 500 (storage/databases/main/state.py:721-723, 1.163.2; 1.98 says 403 of some, for it finds no
+// m.room.create), and so does a room without any (handlers/message.py, create_new_client_event).
 type BrokenRooms struct {
 	DB postgres.Querier
 	// Only lists the ids of the rooms to look at; nil means all of them.
