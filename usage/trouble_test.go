@@ -223,6 +223,21 @@ func TestAnOldReleaseAndStateGroupsElsewhereAreNoError(t *testing.T) {
 	}))
 }
 
+func TestWhatMakesTheNumbersWrongIsSaid(t *testing.T) {
+	w := plantedWorld(t)
+	must(t, w.s.WhileDown(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
+		const name = "events_populate_state_key_rejections"
+		if _, err := c.Exec(ctx, `INSERT INTO background_updates (update_name, progress_json) VALUES ($1, '{}')`, name); err != nil {
+			return err
+		}
+		if u := whole(t, settings(w.s)); len(u.Warnings) != 1 || !strings.Contains(u.Warnings[0], name) {
+			t.Errorf("%q", u.Warnings)
+		}
+		_, err := c.Exec(ctx, `DELETE FROM background_updates WHERE update_name = $1`, name)
+		return err
+	}))
+}
+
 func TestTheOldestReleaseIsRead(t *testing.T) {
 	s, err := sandbox.Start(t.Context(), sandbox.Options{Synapse: sandbox.Releases()[0]})
 	must(t, err)
@@ -301,6 +316,12 @@ func TestALargeServerIsEstimatedAndTheTableSaysSo(t *testing.T) {
 			t.Errorf("%s: %+v, truly %d", what, got, want.Number)
 		}
 	}
+	for _, c := range []sinks.Counted{u.History.Events, u.History.Messages, u.History.JSONBytes} {
+		// Of a third of the blocks alone it cannot be known better, however alike they are.
+		if c.Margin < c.Number/20 {
+			t.Errorf("%+v claims to be better than it can", c)
+		}
+	}
 	nearly("events", u.History.Events, truth.History.Events)
 	nearly("messages", u.History.Messages, truth.History.Messages)
 	nearly("JSON", u.History.JSONBytes, truth.History.JSONBytes)
@@ -359,6 +380,12 @@ func TestNothingCanBeWrittenAndNoSecretIsShown(t *testing.T) {
 	got := look(t, cfg, nil)
 	if len(got.usage.Errors) != 1 || strings.Contains(got.out+got.log, w.s.PGPassword()) {
 		t.Errorf("%s\n%s", got.out, got.log)
+	}
+	// Where nothing was read the page is not begun either, and what was made for it is gone.
+	cfg.HTML = filepath.Join(t.TempDir(), "usage.html")
+	look(t, cfg, nil)
+	if left, err := os.ReadDir(filepath.Dir(cfg.HTML)); err != nil || len(left) != 0 {
+		t.Errorf("%v %v", left, err)
 	}
 }
 
