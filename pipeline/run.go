@@ -50,12 +50,13 @@ type run struct {
 
 	tally    *sinks.Tally
 	board    *progress.Board
-	plan     *plan      // set while it is being made; then nothing acts
-	approved *approved  // the plan that is carried out, or nil
-	looked   *looked    // what was looked up at the end
-	files    files      // where a run is told of beside stdout and log
-	paged    *paged     // the page of --html
-	ceilings []*ceiling // of --max-rooms and the like
+	onlooker chan struct{} // held by the flow that does something for people who look on
+	plan     *plan         // set while it is being made; then nothing acts
+	approved *approved     // the plan that is carried out, or nil
+	looked   *looked       // what was looked up at the end
+	files    files         // where a run is told of beside stdout and log
+	paged    *paged        // the page of --html
+	ceilings []*ceiling    // of --max-rooms and the like
 	retry    retry.Policy
 
 	grace    time.Duration // how long running purges are waited for after a soft stop
@@ -91,7 +92,7 @@ func newRun(cfg *config.Config, log *logging.Logger) *run {
 	tally := sinks.NewTally(cfg.Flows)
 	tally.Redact, tally.Top = log.Redact, cfg.Top
 	return &run{
-		cfg: cfg, log: log, tally: tally, board: progress.New(), looked: &looked{}, paged: &paged{}, cutOffs: map[item.Flow]time.Time{},
+		cfg: cfg, log: log, tally: tally, board: progress.New(), onlooker: make(chan struct{}, 1), looked: &looked{}, paged: &paged{}, cutOffs: map[item.Flow]time.Time{},
 		retry: retry.Policy{For: cfg.RetryFor}, grace: defaultGrace, patience: defaultPatience, prepared: make(chan struct{}),
 		localClock: time.Now, media: newMediaAPI(),
 	}

@@ -139,9 +139,9 @@ func (s mediaStages) deletingFiles(files *stages.DeleteFiles) func(context.Conte
 	}
 }
 
-// onlook does for people who look on what the flow itself has no use for, in a session of its own and until the function
-// that it returns is called: it counts what is to come, and looks up the names of what is in flight. Nothing is done before
-// somebody looks, and what fails is not said.
+// onlook does for people who look on what the flow itself has no use for, until the function that it returns is called: it
+// counts what is to come, and looks up the names of what is in flight. That is done in a session of its own, by one flow
+// after the other. Nothing is done before somebody looks, and what fails is not said.
 func (r *run) onlook(ctx context.Context, f item.Flow) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -149,6 +149,12 @@ func (r *run) onlook(ctx context.Context, f item.Flow) (end func()) {
 		defer close(ended)
 		select {
 		case <-r.board.Looked():
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case r.onlooker <- struct{}{}:
+			defer func() { <-r.onlooker }()
 		case <-ctx.Done():
 			return
 		}

@@ -22,7 +22,7 @@ import (
 const ApplicationName = "synupkeep"
 
 const (
-	// Together with the connection of the lock a run has at most six.
+	// Together with the connection of the lock a run has at most six, and one more while somebody looks how far it is.
 	readers = 2
 	writers = 3
 
