@@ -60,6 +60,9 @@ func TestARoomThatIsStillOnItsWayIsAWarning(t *testing.T) {
 	x = examine(t, settings(t, s), nil)
 	x.wants(t, "partial-joins", Warning, "1 room has been on its way for more than a day", id)
 	x.but(t, "partial-joins")
+	// What it lacks may be on its way: it does not count as broken.
+	meanwhile(t, s, `UPDATE events SET outlier = TRUE WHERE event_id = $1`, `UPDATE events SET outlier = FALSE WHERE event_id = $1`, end)
+	examine(t, settings(t, s), nil).wants(t, "broken-rooms", OK)
 }
 
 // TestRoomsThatStayLargeAreNamed with what holds them: an old end that is a state event, and an event without a timestamp.
