@@ -122,6 +122,12 @@ func (c *crowd) synapseSays(t *testing.T) string {
 	return string(content[:min(len(content), 8000)])
 }
 
+// logged says whether a text stands in Synapse's log.
+func (c *crowd) logged(text string) bool {
+	content, err := os.ReadFile(filepath.Join(c.s.Dir(), "synapse.log"))
+	return err == nil && bytes.Contains(content, []byte(text))
+}
+
 // twice runs the program, and once more while that lasts. refused says that the second one was refused as it has to be.
 func (c *crowd) twice(t *testing.T) (_ program.Result, refused bool) {
 	t.Helper()

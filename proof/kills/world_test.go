@@ -382,24 +382,8 @@ func (w *world) ends(t *testing.T) sinks.Summary {
 // same compares the server with what the undisturbed run left of it.
 func (w *world) same(t *testing.T) {
 	t.Helper()
-	want, got := w.reference.Rooms, stock.OfRooms(t, w.s)
-	if w.s.Before("1.143.0") {
-		// Its scheduler now and then runs a task once more that ended while the list of tasks was read (util/task_scheduler.py,
-		// _launch_scheduled_tasks, 1.98.0). A purge that finds nothing to purge forgets all of them
-		// (storage/databases/main/purge_events.py:184-210), in the undisturbed run as well.
-		t.Log("without backward extremities, which this Synapse loses now and then")
-		want, got = withoutGaps(want), withoutGaps(got)
-	}
-	stock.SameRooms(t, want, got)
+	stock.SameRooms(t, w.reference.Rooms, stock.OfRooms(t, w.s))
 	stock.Exactly(t, w.s, w.reference.Media)
-}
-
-func withoutGaps(rooms map[string][]string) map[string][]string {
-	without := map[string][]string{}
-	for room, lines := range rooms {
-		without[room] = slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(line, "backward extremity ") })
-	}
-	return without
 }
 
 // nothingLeft runs once more: no purge is asked for, nothing is deleted.

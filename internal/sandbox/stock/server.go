@@ -26,7 +26,10 @@ func OfServer(t testing.TB, s *sandbox.Server) Server {
 }
 
 // OfRooms takes stock of every room: its events with depth, order, whether each is an outlier, redacted or rejected and has
-// its content and a state group; current state; forward and backward extremities; redactions.
+// its content and a state group; current state; forward and backward extremities; redactions. Before Synapse 1.143 there are
+// no backward extremities in it: its scheduler now and then runs a task once more that ended while the list of tasks was
+// read, and a purge that finds nothing to purge forgets all of them (util/task_scheduler.py, _launch_scheduled_tasks;
+// storage/databases/main/purge_events.py:184-210, 1.98.0).
 func OfRooms(t testing.TB, s *sandbox.Server) map[string][]string {
 	t.Helper()
 	rooms := map[string][]string{}
@@ -41,9 +44,9 @@ func OfRooms(t testing.TB, s *sandbox.Server) map[string][]string {
 		LEFT JOIN rejections x ON x.event_id = e.event_id LEFT JOIN state_events s ON s.event_id = e.event_id
 		UNION ALL SELECT jsonb_build_array(room_id, concat_ws(' ', 'current', type, state_key, event_id))::text FROM current_state_events
 		UNION ALL SELECT jsonb_build_array(room_id, concat_ws(' ', 'forward extremity', event_id))::text FROM event_forward_extremities
-		UNION ALL SELECT jsonb_build_array(room_id, concat_ws(' ', 'backward extremity', event_id))::text FROM event_backward_extremities
+		UNION ALL SELECT jsonb_build_array(room_id, concat_ws(' ', 'backward extremity', event_id))::text FROM event_backward_extremities WHERE NOT $1
 		UNION ALL SELECT jsonb_build_array(e.room_id, concat_ws(' ', 'redaction', r.event_id, r.redacts, r.have_censored))::text
-			FROM redactions r JOIN events e USING (event_id)`) {
+			FROM redactions r JOIN events e USING (event_id)`, s.Before("1.143.0")) {
 		var line [2]string
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			t.Fatalf("%s: %v", text, err)
