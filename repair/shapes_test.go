@@ -216,3 +216,13 @@ func TestWhatIsHeldIsLeftAndSaysWhy(t *testing.T) {
 		})
 	}
 }
+
+func TestARoomWithoutAnEndGoesOnFromNoEventOfAnotherState(t *testing.T) {
+	p := newPlace(t, sandbox.RoomOptions{})
+	p.sql(`DELETE FROM event_forward_extremities WHERE room_id = '`+p.id+`'`,
+		`DELETE FROM current_state_events WHERE room_id = '`+p.id+`' AND type = 'm.room.name'`)
+	room := yes(t, p.s, p.id).room(t, p.id)
+	if room.Status != NotSafe || len(room.SQL) > 0 || !strings.Contains(room.Advice, "backup") {
+		t.Errorf("%+v", room)
+	}
+}
