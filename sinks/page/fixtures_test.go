@@ -185,13 +185,13 @@ func attacked() page.Page {
 	for i, h := range hostile {
 		f.Kept[item.Reason(h)] = int64(i)
 		s.Flows[0].ByRoom = append(s.Flows[0].ByRoom, sinks.RoomShare{RoomID: h, Name: h, Alias: h, Messages: int64(i)})
-		s.Failures = append(s.Failures, sinks.Failure{Flow: item.Flow(h), Key: h, Cause: h, Hint: h, PurgeID: h})
+		s.Failures = append(s.Failures, sinks.Failure{Flow: item.LocalMedia, Key: h, Cause: h, Hint: h, PurgeID: h})
 		s.LeftPurges = append(s.LeftPurges, sinks.LeftPurge{RoomID: h, PurgeID: h})
 		s.Errors = append(s.Errors, sinks.RunFailure{Cause: item.CauseFailed, Doing: h, Error: h, Hint: h})
 		s.Warnings = append(s.Warnings, h)
 	}
 	f.Error = hostile[2]
-	s.Flows = append(s.Flows, sinks.FlowSummary{Flow: item.Flow(hostile[1]), Examined: 1, Error: hostile[4]})
+	s.Flows = append(s.Flows, sinks.FlowSummary{Flow: "unheard-of", Examined: 1, Error: hostile[4]})
 	f.ByDay = append(f.ByDay, sinks.DayShare{Day: hostile[1], Items: 1, Bytes: math.MaxInt64}, sinks.DayShare{Day: "9999-12-31", Items: -1, Bytes: -5})
 	s.AddCause(item.CauseFailed)
 	return p

@@ -308,6 +308,19 @@ func TestTextsOfStrangersAreText(t *testing.T) {
 			t.Errorf("%s stands in %d places by itself", want, found)
 		}
 	}
+	for d := range root.Descendants() {
+		theirs := d.Type == html.TextNode && strings.ContainsAny(d.Data, "\\<אز")
+		if !theirs || d.Parent.Data == "style" || d.Parent.Data == "title" || d.Parent.Data == "text" {
+			continue // a plot has each text by itself
+		}
+		isolated := false
+		for a := range d.Ancestors() {
+			isolated = isolated || a.Data == "bdi"
+		}
+		if !isolated {
+			t.Errorf("what stands around %q in a <%s> may be turned around by it", d.Data, d.Parent.Data)
+		}
+	}
 	if title := one(t, root.all(tag("head"))[0], tag("title")).text(); !strings.Contains(title, wanted[0]) {
 		t.Errorf("the title is %q", title)
 	}

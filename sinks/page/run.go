@@ -53,7 +53,7 @@ func (p Page) facts() []fact {
 		{"Ended", moment(s.Ended)},
 		{"Took", text(sinks.Took(s.DurationS))},
 		{"Synapse", foreign(s.ServerVersion, "not known")},
-		{"synupkeep", text(cmp.Or(clean(s.Version, maxName), "not known"))},
+		{"synupkeep", foreign(s.Version, "not known")},
 	}
 	return facts
 }

@@ -17,7 +17,7 @@ func TestADrawingIsNothingButAPlot(t *testing.T) {
 		`<script>alert(1)</script>`, `<image href="x"/>`, `<a href="#"><path d="M0,0"/></a>`, `<foreignObject/>`, `<use href="#x"/>`, `<style>*{}</style>`,
 		`<path onload="alert(1)" d="M0,0"/>`, `<path d="M0,0" style="fill:url(#x)"/>`, `<path d="url(x)"/>`, `<path style="filter:url(x)"/>`,
 		`<path style="fill:#123456"/>`, `<path style="stroke-width:1;background:red"/>`, `<g transform="matrix(1)"/>`, `<g transform="url(x)"/>`,
-		`<text x="1" href="x">a</text>`, `<svg/>`, `words`, `<path d="M0,0" id="x"/>`,
+		`<text x="1" href="x">a</text>`, `<svg/>`, `words`, `<path d="M0,0" id="x"/>`, `<path d="M0,0" onload="1"/>`,
 	} {
 		if drawn, err := drawing(fmt.Appendf(nil, plain, inside), "says"); err == nil {
 			t.Errorf("%s became %s", inside, drawn)

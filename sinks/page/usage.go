@@ -39,7 +39,7 @@ func usageFacts(u sinks.Usage) []fact {
 		{"Server", foreign(u.ServerName, "not known")},
 		{"Began", moment(u.Started)},
 		{"Took", text(sinks.Took(u.DurationS))},
-		{"synupkeep", text(cmp.Or(clean(u.Version, maxName), "not known"))},
+		{"synupkeep", foreign(u.Version, "not known")},
 	}
 	if db := u.Database; db != nil {
 		facts = append(facts,
