@@ -463,6 +463,9 @@ func TestAPlanOfSomethingElseIsRefused(t *testing.T) {
 			c.change(&changed)
 			r := do(t, &changed)
 			endsWith(t, r, c.cause)
+			if len(r.summary.Errors) != 1 {
+				t.Fatalf("errors %+v", r.summary.Errors)
+			}
 			e := r.summary.Errors[0]
 			if !strings.Contains(e.Error, c.says) || !strings.Contains(e.Hint, c.hint) || !strings.HasPrefix(e.Hint, "Nothing was deleted. ") {
 				t.Errorf("got %+v, want %q", e, c.says)
@@ -498,8 +501,8 @@ func TestAPlanFromBeforeARestoreIsRefused(t *testing.T) {
 	before := stock.OfMedia(t, s)
 	r := do(t, run)
 	endsWith(t, r, item.CauseRefused)
-	if e := r.summary.Errors[0].Error; !strings.Contains(e, "before it was restored") {
-		t.Error(e)
+	if e := r.summary.Errors; len(e) != 1 || !strings.Contains(e[0].Error, "before it was restored") {
+		t.Errorf("%+v", e)
 	}
 	stock.Exactly(t, s, before)
 }
