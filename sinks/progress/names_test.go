@@ -73,6 +73,9 @@ func TestALongNameIsCut(t *testing.T) {
 			t.Errorf("%q in %d: %q, want %q", test.text, test.columns, got, test.want)
 		}
 	}
+	if flag := "\U0001F1E9\U0001F1EA"; width(flag) != 4 { // some terminals show a flag, some two letters that are wide
+		t.Errorf("a flag has %d columns", width(flag))
+	}
 	if got := plain(strings.Repeat("x", 1<<20)); len(got) != longestName {
 		t.Errorf("%d characters", len(got))
 	}

@@ -89,6 +89,20 @@ func TestAShortRunTellsNothing(t *testing.T) {
 	})
 }
 
+func TestNobodyLooksAtAQuietRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New()
+		w := b.Watch("run", []item.Flow{item.History}, logging.New(&bytes.Buffer{}, logging.LevelError, logging.Text))
+		time.Sleep(time.Hour)
+		select {
+		case <-b.Looked():
+			t.Error("somebody looks")
+		default:
+		}
+		w.End()
+	})
+}
+
 func TestTheTextSaysAllThatIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New()
