@@ -162,7 +162,7 @@ func limitFlags() []flagSpec {
 	return []flagSpec{
 		{name: "max-rooms", fallback: "0", usage: "refuse a run that would purge more than this `NUMBER` of rooms, or than 10% of them; 0 for no limit"},
 		{name: "max-media", fallback: "0", usage: "refuse a run that would delete more than this `NUMBER` of media, or than 10% of a flow's; 0 for no limit"},
-		{name: "max-bytes", fallback: "0", usage: "refuse a run that would delete more than this `SIZE` of media, such as 50GB, or than 10% of a flow's; 0 for no limit"},
+		{name: "max-bytes", fallback: "0", usage: "refuse a run that would delete more than this `SIZE` of media, such as 50GiB (GB are of 1000), or than 10% of a flow's; 0 for no limit"},
 	}
 }
 

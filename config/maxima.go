@@ -13,7 +13,7 @@ import (
 const (
 	acceptedShare = "or a percentage above 0% and up to 100% such as 10% or 2.5%"
 	acceptedMax   = "a whole number, 0 for no limit, " + acceptedShare
-	acceptedBytes = "bytes, or a size such as 50GB, 50GiB or 1.5T, 0 for no limit, " + acceptedShare
+	acceptedBytes = "bytes, or a size such as 50GiB or 50GB, 1.5TiB, 0 for no limit, " + acceptedShare
 )
 
 // What a limit may not be.

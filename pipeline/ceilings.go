@@ -80,7 +80,7 @@ func (c *ceiling) exceeded() bool { return c.used.Load() > c.max }
 func (c *ceiling) String() string {
 	show := func(n int64) string {
 		if c.what == "bytes" {
-			return humanize.Bytes(uint64(n))
+			return humanize.IBytes(uint64(n))
 		}
 		return humanize.Comma(n) + " " + c.what
 	}
@@ -154,6 +154,9 @@ func (r *run) readCeilings(ctx context.Context) ([]*ceiling, error) {
 	add := func(name, what string, m config.Max, flows []item.Flow, total func(totals) int64) {
 		if m.Count > 0 {
 			c := &ceiling{flag: fmt.Sprintf("%s %d", name, m.Count), what: what, whose: words(flows), flows: flows, max: m.Count}
+			if what == "bytes" {
+				c.flag += " (" + humanize.IBytes(uint64(m.Count)) + ")"
+			}
 			ceilings = append(ceilings, c)
 		}
 		for _, f := range flows {

@@ -150,7 +150,7 @@ func deleted(f FlowSummary) string {
 	}
 	if f.Shown > 0 {
 		words = append(words, fmt.Sprintf("%s of them (%s) shown by kept events (--keep-shown=false)",
-			humanize.Comma(f.Shown), humanize.Bytes(uint64(f.ShownBytes))))
+			humanize.Comma(f.Shown), humanize.IBytes(uint64(f.ShownBytes))))
 	}
 	if f.Files > 0 {
 		words = append(words, number(f.Files, "file", "files"))
