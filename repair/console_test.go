@@ -74,7 +74,7 @@ func (p *prompt) Write(text []byte) (int, error) { defer p.seen(); return p.Buff
 func TestWhatIsNoTerminalIsAskedNothing(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	must(t, err)
-	defer null.Close()
+	defer null.Close() //nolint:errcheck // it was read
 	if NewConsole(null, nil).Terminal() || NewConsole(nil, nil).Terminal() {
 		t.Error("/dev/null or nothing is a terminal")
 	}

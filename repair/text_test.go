@@ -19,7 +19,7 @@ import (
 )
 
 func TestWhatAPersonReads(t *testing.T) {
-	p, b := broken(t, sandbox.RoomOptions{Name: "Kitchen \x1b[2J‮evil"})
+	p, b := broken(t, sandbox.RoomOptions{Name: "Kitchen \x1b[2J\u202eevil"})
 	cfg := settings(p.s, p.id)
 	cfg.JSON = false
 	r := do(t.Context(), t, cfg, nobody())
@@ -45,7 +45,7 @@ func TestWhatAPersonReads(t *testing.T) {
 
 // Nothing from the database reaches the terminal as it is, and no statement holds what could end it.
 func TestNoTextOfARoomActsOnTheTerminal(t *testing.T) {
-	evil := "a\x1b[31m\u009bb\r\n‮c'; DROP TABLE events; --"
+	evil := "a\x1b[31m\u009bb\r\n\u202ec'; DROP TABLE events; --"
 	room := Room{
 		ID: evil, Name: evil, Alias: evil, Keeps: evil, Why: evil, Advice: evil, Status: Failed, Repair: DropExtremities,
 		Broken: []Broken{{EventID: evil, Wrong: sources.Wrong(evil)}}, Extremities: 1, Loses: 12,
