@@ -104,14 +104,14 @@ func TestEveryExitCodeButZeroIsAFailure(t *testing.T) {
 func TestTheBodySaysHowItEnded(t *testing.T) {
 	w := newWatcher(t, nil)
 	s := withCauses(item.CauseItems)
-	s.ServerName = "example.org"
+	s.ServerName = "s3cret.example.org" // what no other part of the summary hides
 	s.AddError(&item.RunError{Cause: item.CauseFailed, Doing: "open the database", Err: errors.New("password s3cret is wrong")})
 	s.Failures = []Failure{{Flow: item.LocalMedia, Key: "mxc://example.org/private", Cause: "private"}}
 	s.Redact = func(text string) string { return strings.ReplaceAll(text, "s3cret", "***") }
 	if err := w.ping(t, "/u").End(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	want := `synupkeep 2.0.0, example.org
+	want := `synupkeep 2.0.0, ***.example.org
 local-media: 1,234 done, 0 kept, 0 skipped, 0 left, 1 failed, 2.0 KiB freed, took 0s
 could not do its work: open the database: password *** is wrong; 1,234 local media items deleted so far; 1 item failed (exit code 1)
 `
