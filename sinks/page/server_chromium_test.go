@@ -65,7 +65,7 @@ func TestPagesOfARealServerInChromium(t *testing.T) {
 			}
 			for _, width := range []int64{360, 1280} {
 				b.open(t, cfg.HTML, width, width == 360)
-				b.fits(t)
+				b.fits(t, width)
 				b.legible(t)
 				b.alone(t, cfg.HTML)
 				b.shoot(t, "real-"+string(is.name)+"-"+map[int64]string{360: "phone", 1280: "desk"}[width])
