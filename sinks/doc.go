@@ -73,4 +73,9 @@
 //	left_purges         purges that the server still works on, the first 1,000:
 //	  room_id, purge_id
 //	left_purges_not_named
+//
+// # The usage as JSON
+//
+// [Usage] says what uses the space; [WriteUsage] prints it, [WriteUsageJSON] writes it for programs, with a schema of its own
+// that keeps the same promise: docs/usage.schema.json describes each key.
 package sinks
