@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/printable"
 )
 
 // clockSlack is how far two clocks may be apart without a word.
@@ -23,9 +24,9 @@ func OurClock(before, database, after time.Time) string {
 	if off-way <= clockSlack {
 		return ""
 	}
-	return fmt.Sprintf("the clock of this machine is %v %s the database's. It changes nothing of what is deleted, since every age "+
+	return fmt.Sprintf("the clock of this machine is %s %s the database's. It changes nothing of what is deleted, since every age "+
 		"is counted by the database's clock (%s); times in this log are the machine's. Set it right",
-		off.Round(time.Second), direction, database.UTC().Format(time.RFC3339))
+		printable.Duration(off.Round(time.Second)), direction, database.UTC().Format(time.RFC3339))
 }
 
 // ServerClock compares the database's clock with the server's. Ages are counted from the times that the server wrote down:
@@ -36,14 +37,14 @@ func ServerClock(database, server time.Time, slack time.Duration) (warning strin
 	case ahead > slack:
 		return "", &item.RunError{
 			Cause: item.CauseRefused, Doing: "compare the clocks of database and server",
-			Err: fmt.Errorf("the database's clock (%s) is %v ahead of the server's (%s): everything would seem to be older than it is",
-				database.UTC().Format(time.RFC3339), ahead, server.UTC().Format(time.RFC3339)),
+			Err: fmt.Errorf("the database's clock (%s) is %s ahead of the server's (%s): everything would seem to be older than it is",
+				database.UTC().Format(time.RFC3339), printable.Duration(ahead), server.UTC().Format(time.RFC3339)),
 			Hint: "Set the clocks of both machines right.",
 		}
 	case ahead.Abs() > clockSlack:
-		return fmt.Sprintf("the database's clock (%s) and the server's (%s) are %v apart: everything seems to be older or "+
+		return fmt.Sprintf("the database's clock (%s) and the server's (%s) are %s apart: everything seems to be older or "+
 			"younger than it is by as much. Set the clocks of both machines right",
-			database.UTC().Format(time.RFC3339), server.UTC().Format(time.RFC3339), ahead.Abs()), nil
+			database.UTC().Format(time.RFC3339), server.UTC().Format(time.RFC3339), printable.Duration(ahead.Abs())), nil
 	}
 	return "", nil
 }

@@ -12,6 +12,7 @@ import (
 	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/printable"
 )
 
 // Run does one run, as pipeline.Run.
@@ -64,8 +65,8 @@ func (d *daemon) all(ctx, feed context.Context) []item.Cause {
 			return causes
 		}
 		if missed := d.passedOver(began, time.Now()); missed > 0 {
-			d.log.Warnf("the run took %v: %d times of the schedule fell into it and are passed over. --max-duration ends it before the next",
-				time.Since(began).Round(time.Second), missed)
+			d.log.Warnf("the run took %s: %d times of the schedule fell into it and are passed over. --max-duration ends it before the next",
+				printable.Duration(time.Since(began).Round(time.Second)), missed)
 		}
 		due = d.next(time.Now())
 	}

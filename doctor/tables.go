@@ -7,6 +7,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/printable"
 )
 
 // longTransactions keep dead rows from being vacuumed. Of other roles' sessions the role may see no times.
@@ -37,7 +39,7 @@ func checkTransactions(ctx context.Context, e *exam) finding {
 	}
 	if len(details) > 0 {
 		return finding{
-			result: Warning, found: plural(len(details), "transaction has", "transactions have") + fmt.Sprintf(" been open for more than %v", e.limits.transaction),
+			result: Warning, found: plural(len(details), "transaction has", "transactions have") + fmt.Sprintf(" been open for more than %s", printable.Duration(e.limits.transaction)),
 			means:   "As long as it is open PostgreSQL cannot reuse the space of any row that was deleted since: what a run deletes frees nothing.",
 			do:      "Find out whose it is (a dump, a forgotten psql?), and end it: SELECT pg_terminate_backend(PROCESS), or ROLLBACK PREPARED.",
 			details: details,

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"synupkeep/internal/printable"
 )
 
 // task is a task of the server, or several alike.
@@ -56,7 +58,7 @@ func checkStuckTasks(ctx context.Context, e *exam) finding {
 	}
 	switch {
 	case len(active) > 0:
-		f.found = plural(active[0].n, "task has", "tasks have") + fmt.Sprintf(" been under way for more than %v", e.limits.task)
+		f.found = plural(active[0].n, "task has", "tasks have") + fmt.Sprintf(" been under way for more than %s", printable.Duration(e.limits.task))
 		for _, t := range active {
 			f.details = append(f.details, fmt.Sprintf("%s of %s, asked for at %s", t.action, t.resource, t.since.Format(time.RFC3339)))
 		}

@@ -29,7 +29,7 @@ func TestClockIsComparedWithHalfTheWayTolerated(t *testing.T) {
 		{55 * time.Second, 75 * time.Second, ""},               // 65 s off, 10 s of them on the way
 		{80 * time.Second, 90 * time.Second, "1m25s ahead of"}, // more than the way can have taken
 		{-3 * time.Hour, -3*time.Hour + 2*time.Second, "2h59m59s behind"},
-		{50 * 365 * 24 * time.Hour, 50 * 365 * 24 * time.Hour, "438000h0m0s ahead of"},
+		{50 * 365 * 24 * time.Hour, 50 * 365 * 24 * time.Hour, "18250d ahead of"},
 	} {
 		got := connect.OurClock(database.Add(test.before), database, database.Add(test.after))
 		if test.says == "" && got != "" || !strings.Contains(got, test.says) {
@@ -46,10 +46,10 @@ func TestAClockThatIsWrongIsOnlyAWarning(t *testing.T) {
 	}{
 		"right":                {0, ""},
 		"half a minute off":    {30 * time.Second, ""},
-		"a year ahead":         {365 * day, "8760h0m0s ahead of the database's"},
-		"forty days behind":    {-40 * day, "960h0m0s behind the database's"},
+		"a year ahead":         {365 * day, "365d ahead of the database's"},
+		"forty days behind":    {-40 * day, "40d behind the database's"},
 		"as good as no clock":  {-56 * 365 * day, " behind the database's"},
-		"more than the cutoff": {31 * day, "744h0m0s ahead of the database's"},
+		"more than the cutoff": {31 * day, "31d ahead of the database's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := emptied(t)
@@ -81,12 +81,12 @@ func TestADatabaseThatIsAheadOfTheServerIsRefused(t *testing.T) {
 		refused bool
 		says    string
 	}{
-		"a month ahead":                  {-31 * day, 30 * day, true, "744h0m0s ahead of the server's"},
-		"an hour ahead":                  {-time.Hour - time.Minute, 30 * day, true, "1h1m0s ahead of the server's"},
-		"almost an hour":                 {-time.Hour + time.Minute, 30 * day, false, "59m0s apart"},
-		"almost an hour, and young ages": {-time.Hour + time.Minute, time.Hour, true, "59m0s ahead of the server's"},
+		"a month ahead":                  {-31 * day, 30 * day, true, "31d ahead of the server's"},
+		"an hour ahead":                  {-time.Hour - time.Minute, 30 * day, true, "1h1m ahead of the server's"},
+		"almost an hour":                 {-time.Hour + time.Minute, 30 * day, false, "59m apart"},
+		"almost an hour, and young ages": {-time.Hour + time.Minute, time.Hour, true, "59m ahead of the server's"},
 		"seconds":                        {-30 * time.Second, 30 * day, false, ""},
-		"a month behind":                 {31 * day, 30 * day, false, "744h0m0s apart"},
+		"a month behind":                 {31 * day, 30 * day, false, "31d apart"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := emptied(t)

@@ -8,6 +8,7 @@ import (
 
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
+	"synupkeep/internal/printable"
 )
 
 // startBudget stops the run softly when its time is used up.
@@ -19,9 +20,9 @@ func (r *run) startBudget() *time.Timer {
 		return idle
 	}
 	return time.AfterFunc(limit, func() {
-		r.log.Warnf("the time budget of %v is used up: no new work is begun, what runs is finished", limit)
+		r.log.Warnf("the time budget of %s is used up: no new work is begun, what runs is finished", printable.Duration(limit))
 		r.stop(&item.RunError{
-			Cause: item.CauseLeft, Doing: fmt.Sprintf("time budget of %v used up", limit),
+			Cause: item.CauseLeft, Doing: fmt.Sprintf("time budget of %s used up", printable.Duration(limit)),
 			Hint: "The next run goes on where this one ended; --max-duration gives it more time.",
 		})
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"synupkeep/internal/item"
+	"synupkeep/internal/printable"
 )
 
 const (
@@ -278,5 +279,5 @@ func took(seconds float64) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.Round(time.Second).String()
+	return printable.Duration(d.Round(time.Second))
 }

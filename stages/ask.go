@@ -10,6 +10,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/printable"
 	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 )
@@ -168,8 +169,8 @@ func (p *Purge) await(ctx context.Context, out item.Outcome, cut item.Cut, id st
 			return out, false
 		case time.Since(began) > p.Timeout:
 			out.Status, out.Reason = item.Failed, ""
-			out.Err = fmt.Errorf("purge %s is still under way after %v; the server goes on with it, the next run looks again. "+
-				"A purge during which PostgreSQL was restarted never ends until Synapse is restarted, too", id, p.Timeout)
+			out.Err = fmt.Errorf("purge %s is still under way after %s; the server goes on with it, the next run looks again. "+
+				"A purge during which PostgreSQL was restarted never ends until Synapse is restarted, too", id, printable.Duration(p.Timeout))
 			return out, true
 		case end.over():
 			return interrupted(out), true

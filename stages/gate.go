@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"synupkeep/internal/printable"
 	"synupkeep/internal/synapse"
 )
 
@@ -41,7 +42,7 @@ type Gate struct {
 type FullError struct{ Waited time.Duration }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("the server's task queue has been full for %v", e.Waited.Round(time.Second))
+	return fmt.Sprintf("the server's task queue has been full for %s", printable.Duration(e.Waited.Round(time.Second)))
 }
 
 // errStopping ends a wait for work that is not to be begun any more.

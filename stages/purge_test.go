@@ -64,12 +64,12 @@ func TestHowTasksEnd(t *testing.T) {
 		},
 		{
 			"scheduled for ever", func(m *memTask) { m.status, m.ends = "scheduled", time.Time{} },
-			item.Failed, "purge task1 is still under way after 1h0m0s; the server goes on with it, the next run looks again. " +
+			item.Failed, "purge task1 is still under way after 1h; the server goes on with it, the next run looks again. " +
 				"A purge during which PostgreSQL was restarted never ends until Synapse is restarted, too", time.Hour + time.Minute, true,
 		},
 		{
 			"active for ever", func(m *memTask) { m.ends = time.Time{} },
-			item.Failed, "purge task1 is still under way after 1h0m0s; the server goes on with it, the next run looks again. " +
+			item.Failed, "purge task1 is still under way after 1h; the server goes on with it, the next run looks again. " +
 				"A purge during which PostgreSQL was restarted never ends until Synapse is restarted, too", time.Hour + time.Minute, true,
 		},
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"synupkeep/internal/printable"
 )
 
 // Policy says how long to try. Its zero value tries once.
@@ -28,7 +30,7 @@ type UnavailableError struct {
 }
 
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("%v (tried for %v)", e.Err, e.For.Round(time.Second))
+	return fmt.Sprintf("%v (tried for %s)", e.Err, printable.Duration(e.For.Round(time.Second)))
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
