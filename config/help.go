@@ -24,7 +24,7 @@ flag must not contradict each other. An argument is visible to every user of the
 through the environment, ~/.pgpass or --token-file. Results go to stdout, errors and the log to stderr.`
 
 const runDescription = `run deletes history of rooms, local media, cached remote media and URL previews that are older than --delta or
---before, and says what it did. It cannot be undone.
+--before, and says what it did. It cannot be undone. While it runs, SIGUSR1 makes it say how far it is.
 
 ` + sayingThings
 

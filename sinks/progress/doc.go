@@ -11,9 +11,10 @@
 // the terminal is the Screen's: pb's pool would write beside the log, turn off the echo of the terminal and listen for the
 // signals that end a run in two steps, and it takes texts apart in which a stranger's room name could stand.
 //
-// The cursor rests where the bars begin, not behind them. So whatever a resize does to their lines, what is drawn next
-// begins at the right place, and no line of the log is taken for one of theirs. Lines are measured, and while they are
-// drawn the terminal is told not to wrap: it may see another width than we do.
+// The cursor rests where the bars begin, not behind them: a terminal that is resized wraps their lines anew and takes the
+// cursor along. So what is drawn next begins at the right place, and no line of the log is taken for one of theirs; at worst
+// a piece of an old bar stays above. Lines are measured, and while they are drawn the terminal is told not to wrap: it may
+// see another width than we do.
 //
 // There are no colours, with NO_COLOR and without.
 //
