@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -19,9 +20,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"synupkeep/config"
+	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/postgres"
 	"synupkeep/internal/sandbox"
 	"synupkeep/internal/sandbox/stock"
 	"synupkeep/sinks"
@@ -274,4 +277,20 @@ func treeOf(t testing.TB, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// With a limit it is the order that decides what goes, so one room is decided on after the other: two at once would now and
+// then change places between a plan and its run.
+func TestWithALimitRoomsAreDecidedOnInOrder(t *testing.T) {
+	for limit, want := range map[int]int{0: 2, 1: 1, 100: 1} {
+		r := newRun(&config.Config{History: config.History{Limit: limit}}, logging.New(io.Discard, logging.LevelInfo, logging.Text))
+		r.db = &postgres.DB{}
+		p := flow.New(t.Context(), t.Context())
+		if got := r.historyStages(p).deciding; got != want {
+			t.Errorf("with a limit of %d, %d at once", limit, got)
+		}
+		if err := p.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
 }
