@@ -1,13 +1,14 @@
 package usage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"synupkeep/internal/item"
@@ -144,7 +145,7 @@ func TestEveryPointOfEveryCurveIsWhatIsCountedWithoutIt(t *testing.T) {
 			t.Errorf("%s: with %d values it tests little", c.Flow, len(values))
 		}
 	}
-	if diff := cmp.Diff(item.Flows(), flows); diff != "" {
+	if diff := gocmp.Diff(item.Flows(), flows); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -185,7 +186,7 @@ func TestMediaIsAsItWasPlanted(t *testing.T) {
 		t.Errorf("%+v", u.Previews)
 	}
 	// The last preview was fetched two hours ago, and its answer has expired for an hour.
-	if diff := cmp.Diff(&sinks.UsageURLCache{Answers: 10, Expired: 10}, u.URLCache); diff != "" {
+	if diff := gocmp.Diff(&sinks.UsageURLCache{Answers: 10, Expired: 10}, u.URLCache); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -202,7 +203,7 @@ func TestHistoryIsThatOfEachRoom(t *testing.T) {
 		return r
 	}
 	h := u.History
-	if diff := cmp.Diff(counts("true"), sinks.RoomUsage{Events: h.Events, Messages: h.Messages, State: h.State, JSONBytes: h.JSONBytes}); diff != "" {
+	if diff := gocmp.Diff(counts("true"), sinks.RoomUsage{Events: h.Events, Messages: h.Messages, State: h.State, JSONBytes: h.JSONBytes}); diff != "" {
 		t.Error(diff)
 	}
 	var rooms int
@@ -213,13 +214,16 @@ func TestHistoryIsThatOfEachRoom(t *testing.T) {
 	for _, got := range u.History.ByRoom {
 		want := counts("e.room_id = $1", got.RoomID)
 		want.RoomName = got.RoomName
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s:\n%s", got.RoomID, diff)
 		}
 	}
-	loud := u.History.ByRoom[0]
-	if diff := cmp.Diff(sinks.RoomName{RoomID: w.room, Name: "Loud", Alias: "#loud:localhost", Members: 2}, loud.RoomName); diff != "" {
-		t.Errorf("the room with the most is not the first:\n%s", diff)
+	if !slices.IsSortedFunc(u.History.ByRoom, func(a, b sinks.RoomUsage) int { return cmp.Compare(b.JSONBytes.Number, a.JSONBytes.Number) }) {
+		t.Error("the room with the most is not the first")
+	}
+	loud := slices.IndexFunc(u.History.ByRoom, func(r sinks.RoomUsage) bool { return r.RoomID == w.room })
+	if diff := gocmp.Diff(sinks.RoomName{RoomID: w.room, Name: "Loud", Alias: "#loud:localhost", Members: 2}, u.History.ByRoom[loud].RoomName); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -254,7 +258,7 @@ func TestMediaOfARoomIsWhatItsMessagesName(t *testing.T) {
 		RoomName:   sinks.RoomName{RoomID: w.room, Name: "Loud", Alias: "#loud:localhost", Members: 2},
 		LocalItems: 2, LocalBytes: 5300, RemoteItems: 1, RemoteBytes: 900,
 	}}
-	if diff := cmp.Diff(want, u.RoomMedia.ByRoom); diff != "" {
+	if diff := gocmp.Diff(want, u.RoomMedia.ByRoom); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -320,7 +324,7 @@ func TestPurgesThatHaveNotEndedWellAreCounted(t *testing.T) {
 		ask(t, w.s, `SELECT timestamp FROM scheduled_tasks WHERE action = $1 AND status = $2`, []any{want[i].Action, want[i].Status}, &ms)
 		want[i].Oldest = time.UnixMilli(ms).UTC()
 	}
-	if diff := cmp.Diff(want, whole(t, settings(w.s)).Leftovers.Tasks); diff != "" {
+	if diff := gocmp.Diff(want, whole(t, settings(w.s)).Leftovers.Tasks); diff != "" {
 		t.Error(diff)
 	}
 }
