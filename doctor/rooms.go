@@ -22,7 +22,8 @@ func checkBrokenRooms(ctx context.Context, e *exam) finding {
 	f := finding{
 		result: Warning, found: plural(total, "room takes", "rooms take") + " no messages any more; nobody of this server is in any of those that are named",
 		means: "An earlier purge, or a database that was mended by hand, left them without an end that a message can follow: Synapse answers each with 500.",
-		do:    "synupkeep repair rooms mends what can be mended, one by one, and says what it would lose. What cannot: have everybody leave, delete the room, join or make it anew.",
+		do: "synupkeep repair rooms looks closer at each, mends where nothing is lost, and has statements for most of the others. Nobody can leave or join " +
+			"such a room meanwhile; what nothing mends is deleted by an admin (DELETE /_synapse/admin/v2/rooms/<room>), and joined or made anew.",
 	}
 	names, _ := sources.NameRooms(ctx, e.db.Reader, idsOf(rooms)) // without them the ids do
 	for _, room := range rooms {
@@ -65,12 +66,12 @@ func broken(room sources.BrokenRoom) string {
 	}
 	switch room.Repair {
 	case sources.DropExtremities:
-		return text + "; it can be repaired"
+		return text + "; Synapse can drop it, and repair rooms does if no state is lost by that"
 	case sources.LosesState:
-		return text + "; it can be repaired, and loses what was decided on other branches"
+		return text + "; dropping it would undo what was decided on other branches: repair rooms has statements instead"
 	case sources.NoRepair:
 	}
-	return text + "; Synapse has no repair for it"
+	return text + "; Synapse itself has no repair for it: repair rooms may have statements"
 }
 
 func wrong(w sources.Wrong) string {

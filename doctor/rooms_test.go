@@ -30,7 +30,7 @@ func TestARoomThatTakesNoMessagesIsAFailure(t *testing.T) {
 	meanwhile(t, s, `UPDATE events SET outlier = TRUE WHERE event_id = $1`, `UPDATE events SET outlier = FALSE WHERE event_id = $1`, end)
 	x := examine(t, settings(t, s), nil)
 	x.wants(t, "broken-rooms", Failure, "1 room takes no messages any more", id, "version "+one[string](t, s, `SELECT room_version FROM rooms WHERE room_id = $1`, id)+", 1 user of this server in it",
-		"its end "+end+" was purged and kept as state only", "Synapse has no repair for it", "synupkeep repair rooms")
+		"its end "+end+" was purged and kept as state only", "Synapse itself has no repair for it", "synupkeep repair rooms")
 	x.but(t, "broken-rooms")
 }
 
