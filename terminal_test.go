@@ -179,12 +179,26 @@ func TestNoBarsWhereNobodyWantsThem(t *testing.T) {
 		}
 	}
 	letGo()
+	cleanUp(t, s)
+}
+
+// cleanUp leaves nothing old to the tests that come after.
+func cleanUp(t *testing.T, s *sandbox.Server) {
+	t.Helper()
+	o := onServer{s: s, env: map[string]string{
+		"SYNUPKEEP_POSTGRES": s.ConnString(), "SYNUPKEEP_SYNAPSE_AUTH_TOKEN": s.AdminToken(), "SYNUPKEEP_SYNAPSE_API_URL": s.APIURL(),
+		"SYNUPKEEP_MEDIA_STORE_PATH": s.MediaStore(), "SYNUPKEEP_STATE_DIR": t.TempDir(),
+	}}
+	if code, stdout, stderr := o.run("run", "-d", "30d"); code != 0 {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
 }
 
 // TestASilentDatabaseDoesNotKeepWhoAsksFromBeingTold: whatever the run waits for, and also when it is quiet.
 func TestASilentDatabaseDoesNotKeepWhoAsksFromBeingTold(t *testing.T) {
 	s := seeded(t).s
 	rooms := oldRooms(t, s, 1)
+	t.Cleanup(func() { cleanUp(t, s) })
 	history := []string{"run", "-d", "30d", "--quiet", "--only", "history", "--room", rooms[0]}
 	for _, test := range []struct {
 		silentAt, told string
