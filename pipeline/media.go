@@ -32,7 +32,7 @@ func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
 
 // deletable leaves out what is protected, what could not be deleted and what is beyond the limit.
 func (s mediaStages) deletable(old <-chan item.Media) (deletable <-chan item.Media, rest <-chan item.Outcome) {
-	if s.run.cfg.Media.Limit > 0 {
+	if s.run.cfg.Media.Limit > 0 || s.run.store == nil { // without a disk there is nothing to wait for
 		return flow.Fork(s.p, 1, old, s.choose.InOrder)
 	}
 	unprotected, kept := flow.Fork(s.p, 1, old, s.choose.Unprotected)
