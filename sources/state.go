@@ -50,9 +50,9 @@ func (s State) read(ctx context.Context) (head references.Head, err error) {
 func (s State) anchors(ctx context.Context) ([]references.Anchor, error) {
 	rows, err := s.DB.Query(ctx, `
 		WITH newest AS (SELECT stream_ordering, event_id FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT $1)
-		(SELECT stream_ordering, event_id FROM newest ORDER BY stream_ordering DESC LIMIT 4)
+		(SELECT stream_ordering, event_id FROM newest ORDER BY stream_ordering DESC LIMIT 16)
 		UNION (SELECT n.stream_ordering, n.event_id FROM newest n JOIN state_events s ON s.event_id = n.event_id
-			ORDER BY n.stream_ordering DESC LIMIT 4)
+			ORDER BY n.stream_ordering DESC LIMIT 16)
 		ORDER BY stream_ordering DESC`, within)
 	if err != nil {
 		return nil, err
