@@ -67,15 +67,7 @@ func TestARoomThatIsStillOnItsWayIsAWarning(t *testing.T) {
 
 // TestRoomsThatStayLargeAreNamed with what holds them: an old end that is a state event, and an event without a timestamp.
 func TestRoomsThatStayLargeAreNamed(t *testing.T) {
-	s := sandbox.Shared(t)
-	if err := s.Snapshot(t.Context(), "held"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Reset(context.WithoutCancel(t.Context()), "held"); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{})
 	const day = 24 * time.Hour
 	old := time.Now().Add(-100 * day)
 	forked, fork := room(t, s, sandbox.RoomOptions{Name: "Forked"})

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"synupkeep/config"
 	"synupkeep/internal/item"
@@ -65,10 +64,10 @@ func TestNothingIsChanged(t *testing.T) {
 	uploaded(t, s, 2)
 	cfg := settings(t, s)
 	examine(t, cfg, nil) // the token is used for the first time
-	before, files := tables(t, s), stock.OfServer(t, s)
+	before, files := stock.OfTables(t, s), stock.OfServer(t, s)
 	x := examine(t, cfg, nil)
 	x.but(t)
-	after := tables(t, s)
+	after := stock.OfTables(t, s)
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("tables (-before +after):\n%s", diff)
 	}
@@ -78,38 +77,6 @@ func TestNothingIsChanged(t *testing.T) {
 	if left, err := os.ReadDir(cfg.StateDir); err != nil || len(left) > 0 {
 		t.Errorf("in the state directory: %v, %v", left, err)
 	}
-}
-
-// tables are the sums of all tables, but those in which Synapse notes by itself that a token was used and that it lives.
-func tables(t testing.TB, s *sandbox.Server) map[string]string {
-	t.Helper()
-	sums := map[string]string{}
-	err := s.WithDB(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.relkind = 'r' AND n.nspname = 'public' UNION ALL SELECT 'pg_sequences'`)
-		if err != nil {
-			return err
-		}
-		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if slices.Contains([]string{"user_ips", "devices", "access_tokens", "user_daily_visits", "worker_locks", "worker_read_write_locks"}, name) {
-				continue
-			}
-			var sum string
-			if err := conn.QueryRow(ctx, `SELECT count(*) || ' rows ' || COALESCE(md5(string_agg(t::text, ';' ORDER BY t::text)), '') FROM `+name+` t`).Scan(&sum); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			sums[name] = sum
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sums
 }
 
 // TestACheckThatHangsOrBreaksOffStopsNoOther.

@@ -65,15 +65,7 @@ func child(given string) int {
 // side of the cut-off decides all the same.
 func TestTimeZoneChangesNothing(t *testing.T) {
 	const zone = "America/New_York"
-	s, err := sandbox.Start(t.Context(), sandbox.Options{Env: []string{"TZ=" + zone}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{Env: []string{"TZ=" + zone}})
 	live := newTalk(t, s, "live", sandbox.RoomOptions{}, 0)
 	filled := newTalk(t, s, "with backfilled messages", sandbox.RoomOptions{}, 0)
 	cutOff := time.Now().Add(-30 * day)

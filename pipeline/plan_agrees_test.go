@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,15 +32,7 @@ import (
 // seeded is a server of many rooms, with everything that a flow may come upon.
 func seeded(t *testing.T) *sandbox.Server {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{})
 	if err := s.Seed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -225,28 +216,11 @@ func done(r result) (n int64) {
 	return n
 }
 
-// notesOfTokens are the tables in which Synapse itself notes that a token was used: access_tokens at once
-// (api/auth/internal.py:238), user_ips, devices and the users of the month within seconds, user_daily_visits within minutes
-// (storage/databases/main/client_ips.py:592-709, metrics.py:392-455; 1.163.2).
-func notesOfTokens() []string {
-	return []string{"user_ips", "access_tokens", "devices", "user_daily_visits", "monthly_active_users"}
-}
-
 // asItIs has every table, as a sum of its rows, and every file and directory with all that is known of it.
 func asItIs(t testing.TB, s *sandbox.Server, cfg *config.Config) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	tables := stock.All[string](t, s, `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'public' AND c.relkind = 'r' ORDER BY 1`)
-	var sums []string
-	for _, table := range tables {
-		if !slices.Contains(notesOfTokens(), table) {
-			sums = append(sums, `SELECT '`+table+`: ' || count(*) || ' rows, ' ||
-				COALESCE(md5(string_agg(md5(x.*::text), ' ' ORDER BY md5(x.*::text))), '') FROM `+table+` x`)
-		}
-	}
-	for _, line := range stock.All[string](t, s, strings.Join(sums, " UNION ALL ")) {
-		table, sum, _ := strings.Cut(line, ": ")
+	for table, sum := range stock.OfTables(t, s) {
 		all["table "+table] = sum
 	}
 	for _, dir := range []string{s.MediaStore(), cfg.StateDir} {

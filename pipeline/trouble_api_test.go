@@ -64,15 +64,7 @@ func TestAFileNameThatSynapseRefusesEndsThePurge(t *testing.T) {
 
 // TestTheMediaAPIMayBeElsewhere: it is looked for before anything is deleted.
 func TestTheMediaAPIMayBeElsewhere(t *testing.T) {
-	s, err := sandbox.Start(t.Context(), sandbox.Options{ExtraConfig: "enable_media_repo: false\n"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{ExtraConfig: "enable_media_repo: false\n"})
 	r := do(t, viaAPI(t, s, item.History, item.LocalMedia))
 	wantCauses(t, r, item.CauseFailed)
 	for _, f := range r.summary.Flows {

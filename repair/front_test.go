@@ -96,9 +96,9 @@ func through(f *front, p *place, rooms ...string) result {
 }
 
 func TestOnlyBrokenRoomsAreTouched(t *testing.T) {
-	p, _ := broken(t, sandbox.RoomOptions{})
-	sound := newPlace(t, sandbox.RoomOptions{})
-	forked := newPlace(t, sandbox.RoomOptions{})
+	s := sandbox.Own(t, sandbox.Options{})
+	p, sound, forked := newPlaceOn(t, s, sandbox.RoomOptions{}), newPlaceOn(t, s, sandbox.RoomOptions{}), newPlaceOn(t, s, sandbox.RoomOptions{})
+	p.breaks()
 	forked.fork("org.example.fork", "", map[string]any{"only": "here"}, false)
 	before := []string{sound.snapshot(), forked.snapshot()}
 	f := newFront(t, p.s)

@@ -127,7 +127,12 @@ type place struct {
 
 func newPlace(t testing.TB, o sandbox.RoomOptions) *place {
 	t.Helper()
-	p := &place{t: t, s: sandbox.Shared(t)}
+	return newPlaceOn(t, sandbox.Shared(t), o)
+}
+
+func newPlaceOn(t testing.TB, s *sandbox.Server, o sandbox.RoomOptions) *place {
+	t.Helper()
+	p := &place{t: t, s: s}
 	p.alice, p.bob = p.s.As("alice"), p.s.As("bob")
 	if o.Name == "" {
 		o.Name = t.Name()
@@ -204,10 +209,15 @@ func (p *place) purge(upTo string) {
 func broken(t testing.TB, o sandbox.RoomOptions) (*place, branch) {
 	t.Helper()
 	p := newPlace(t, o)
+	return p, p.breaks()
+}
+
+func (p *place) breaks() branch {
+	p.t.Helper()
 	b := p.fork("m.room.topic", "", map[string]any{"topic": "by the fork"}, true)
 	p.purge(b.messages[10])
 	p.takesNone()
-	return p, b
+	return b
 }
 
 func (p *place) send() (string, error) { return p.alice.Send(p.t.Context(), p.id, "does it arrive?") }

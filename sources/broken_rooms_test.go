@@ -25,7 +25,7 @@ type roomEnds struct{ room, state, message, later string }
 // TestRoomsThatTakeNoMessagesAreFound, each with what is wrong and what would mend it. Synapse itself is asked whether they
 // take any.
 func TestRoomsThatTakeNoMessagesAreFound(t *testing.T) {
-	s := sandbox.Shared(t)
+	s := sandbox.Own(t, sandbox.Options{})
 	healthy, forked, stuck, lossy, stateless, missing, none, left := brokenWorld(t, s)
 	version := s.NewestRoomVersion()
 	want := []BrokenRoom{
@@ -99,18 +99,10 @@ func findBroken(t *testing.T, s *sandbox.Server, after string, most int, only ..
 	return found, total
 }
 
-// brokenWorld are rooms of alice's. The server is put back when the test ends.
+// brokenWorld are rooms of alice's.
 func brokenWorld(t *testing.T, s *sandbox.Server) (healthy, forked, stuck, lossy, stateless, missing, none, left roomEnds) {
 	t.Helper()
 	ctx := t.Context()
-	if err := s.Snapshot(ctx, "broken_rooms"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Reset(context.WithoutCancel(ctx), "broken_rooms"); err != nil {
-			t.Error(err)
-		}
-	})
 	all := []*roomEnds{&healthy, &forked, &stuck, &lossy, &stateless, &missing, &none, &left}
 	for _, r := range all {
 		var err error

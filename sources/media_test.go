@@ -112,10 +112,11 @@ func uploads(t testing.TB, db *pgxpool.Pool, n int) (local, previews []item.Medi
 		mime := oneOf[any](r, nil, "image/png")
 		rows = append(rows, []any{id, user, created, url, mime, length, quarantined, safe})
 
-		if at, dated := created.(int64); !dated || at >= limit {
+		at, dated := created.(int64)
+		if !dated || at >= limit {
 			continue
 		}
-		m := item.Media{Flow: item.LocalMedia, Origin: "hs", ID: id, FileID: id}
+		m := item.Media{Flow: item.LocalMedia, Origin: "hs", ID: id, FileID: id, Created: at}
 		m.Type, _ = mime.(string)
 		bytes, _ := length.(int)
 		m.Bytes = int64(bytes)

@@ -228,15 +228,7 @@ func TestAPlaceThatCannotBeWrittenIsFoundBeforeAnybodyTypes(t *testing.T) {
 }
 
 func TestANewAdminByTheRegistrationSecret(t *testing.T) {
-	s, err := sandbox.Start(t.Context(), sandbox.Options{ExtraConfig: "registration_shared_secret: an open secret\n"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{ExtraConfig: "registration_shared_secret: an open secret\n"})
 	cfg := configuration(t, s, "synupkeep")
 	cfg.Register = config.NewSecret("an open secret")
 	if causes, _, log := get(t, cfg, nil); causes != nil {

@@ -136,9 +136,7 @@ func TestASignalEndsItAtOnceAndWhatWasReadIsShown(t *testing.T) {
 }
 
 func TestADatabaseThatGoesAwayIsToldOnce(t *testing.T) {
-	s, err := sandbox.Start(t.Context(), sandbox.Options{})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Stop()) })
+	s := sandbox.Own(t, sandbox.Options{})
 	must(t, s.StopSynapse(t.Context()))
 	cfg := settings(s)
 	cfg.RetryFor = time.Second
@@ -159,10 +157,8 @@ func TestADatabaseThatGoesAwayIsToldOnce(t *testing.T) {
 }
 
 func TestAStandbyWillDo(t *testing.T) {
-	s, err := sandbox.Start(t.Context(), sandbox.Options{})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Stop()) })
-	_, err = s.Admin().CreateRoom(t.Context(), sandbox.RoomOptions{})
+	s := sandbox.Own(t, sandbox.Options{})
+	_, err := s.Admin().CreateRoom(t.Context(), sandbox.RoomOptions{})
 	must(t, err)
 	want := whole(t, settings(s))
 	must(t, s.StandbyOfNow(t.Context(), func(_ context.Context, connString string) error {
@@ -180,9 +176,7 @@ func TestAStandbyWillDo(t *testing.T) {
 }
 
 func TestAServerWithNothingOnItIsShownAsSuch(t *testing.T) {
-	s, err := sandbox.Start(t.Context(), sandbox.Options{})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Stop()) })
+	s := sandbox.Own(t, sandbox.Options{})
 	must(t, s.WhileDown(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
 		if _, err := c.Exec(ctx, `DELETE FROM users`); err != nil { // nobody has registered
 			return err
@@ -239,10 +233,8 @@ func TestWhatMakesTheNumbersWrongIsSaid(t *testing.T) {
 }
 
 func TestTheOldestReleaseIsRead(t *testing.T) {
-	s, err := sandbox.Start(t.Context(), sandbox.Options{Synapse: sandbox.Releases()[0]})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Stop()) })
-	_, err = s.Admin().CreateRoom(t.Context(), sandbox.RoomOptions{Name: "Old"})
+	s := sandbox.Own(t, sandbox.Options{Synapse: sandbox.Releases()[0]})
+	_, err := s.Admin().CreateRoom(t.Context(), sandbox.RoomOptions{Name: "Old"})
 	must(t, err)
 	u := whole(t, settings(s))
 	if len(u.History.ByRoom) != 1 || u.History.State.Number < 5 || u.StateGroups.Rows.Number < 5 || u.Leftovers == nil || len(u.Warnings) != 0 {

@@ -69,3 +69,19 @@ func Shared(t testing.TB) *Server {
 	}
 	return shared.server
 }
+
+// Own starts a server for one test and stops it with the test, which fails when it cannot start. A test that counts what
+// is on the whole server needs one: in what [Shared] returns, other tests have been before.
+func Own(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}

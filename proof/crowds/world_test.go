@@ -49,13 +49,7 @@ func must(t testing.TB, err error) {
 
 func newCrowd(t *testing.T) *crowd {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Options{})
-	must(t, err)
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{})
 	c := &crowd{s: s, rooms: make([]string, planted), old: map[string][]string{}}
 	must(t, s.WithDB(t.Context(), func(ctx context.Context, db *pgx.Conn) error {
 		_, err := db.Exec(ctx, `ALTER SYSTEM SET track_commit_timestamp = on`)

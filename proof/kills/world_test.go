@@ -72,13 +72,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "sitecustomize.py"), []byte(hasty), 0o600))
-	s, err := sandbox.Start(t.Context(), sandbox.Options{Env: []string{"PYTHONPATH=" + dir}})
-	must(t, err)
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := sandbox.Own(t, sandbox.Options{Env: []string{"PYTHONPATH=" + dir}})
 	w := &world{s: s, before: time.Now().Add(-30 * day).UTC().Format(time.RFC3339)}
 	w.furnish(t)
 	must(t, s.Plant(t.Context(), w.plant))
