@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
 	"synupkeep/internal/item"
@@ -136,6 +137,7 @@ func TestAFullDiskEndsTheRun(t *testing.T) {
 	for _, name := range []string{"outcomes.jsonl", "outcomes.jsonl.gz"} {
 		t.Run(name, func(t *testing.T) {
 			p := plant(t, 600, 0, 0)
+			swift := p.slowly(t) // or all is gone before the first lines are compressed
 			dir, heal := smallDisk(t)
 			path := filepath.Join(dir, name)
 			m := filepath.Join(t.TempDir(), "m")
@@ -148,6 +150,7 @@ func TestAFullDiskEndsTheRun(t *testing.T) {
 			if len(gone.rowless) == 0 || len(gone.rowless) > 500 || !slices.Equal(gone.rowless, gone.fileless) {
 				t.Errorf("%d rows and %d files are gone", len(gone.rowless), len(gone.fileless))
 			}
+			t.Logf("%d are gone", len(gone.rowless))
 			told := append(doneKeys(lines(t, path), item.LocalMedia), lost(t, r.Log)...)
 			slices.Sort(told)
 			if diff := cmp.Diff(gone.rowless, told); diff != "" {
@@ -157,6 +160,7 @@ func TestAFullDiskEndsTheRun(t *testing.T) {
 				t.Errorf("%v", got)
 			}
 			heal()
+			swift()
 			if r := program.Run(t, p.where, "--outcomes", path, "--only", "local-media"); r.Code != 0 {
 				t.Fatalf("exit code %d\n%s", r.Code, r.Log)
 			}
@@ -166,6 +170,20 @@ func TestAFullDiskEndsTheRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowly lets each deletion of a batch of rows take a fifth of a second, until swift is called.
+func (p *planted) slowly(t *testing.T) (swift func()) {
+	t.Helper()
+	execute := func(sql string) {
+		must(t, p.s.WithDB(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, sql)
+			return err
+		}))
+	}
+	execute(`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$;
+		CREATE TRIGGER slowly AFTER DELETE ON local_media_repository FOR EACH STATEMENT EXECUTE FUNCTION slowly()`)
+	return func() { execute(`DROP FUNCTION slowly() CASCADE`) }
 }
 
 // lost are the keys of outcomes that the log tells instead of the file.
@@ -192,7 +210,7 @@ func smallDisk(t *testing.T) (dir string, heal func()) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "disk")
 	must(t, os.Mkdir(dir, 0o700))
-	must(t, unix.Mount("none", dir, "tmpfs", 0, "size=8k"))
+	must(t, unix.Mount("none", dir, "tmpfs", 0, "size=4k"))
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
