@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"synupkeep/config"
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/planfile"
 	"synupkeep/internal/references"
@@ -157,7 +158,7 @@ func (r *run) checkPlan(ctx context.Context) error {
 			Hint: "Nothing was deleted. " + makeAnew + p.path + " (as the same database role).",
 		}
 	case err != nil:
-		return failed(doing, err, databaseHint(err))
+		return connect.Failed(doing, err, connect.DatabaseHint(err))
 	}
 	var media int64
 	for _, f := range item.Flows()[1:] {

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"synupkeep/config"
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/sinks"
 )
@@ -29,7 +30,7 @@ func (r *run) refuseIfTooLarge(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return failed("read how much there is to compare a plan with", err, databaseHint(err))
+		return connect.Failed("read how much there is to compare a plan with", err, connect.DatabaseHint(err))
 	}
 	planning := *r
 	planning.plan = newPlan()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/sinks"
@@ -67,7 +68,7 @@ func (r *run) endOutcomes() error {
 	case err := <-ended:
 		return err
 	case <-patience.C:
-		return failed("close the outcomes "+r.cfg.Outcomes, errors.New("the disk does not answer"), "Its last lines may be missing.")
+		return connect.Failed("close the outcomes "+r.cfg.Outcomes, errors.New("the disk does not answer"), "Its last lines may be missing.")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
 	"synupkeep/stages"
@@ -28,7 +29,7 @@ func (r *run) openJournal(context.Context) (err error) {
 			Hint: "That run is on another database, or it would hold the lock: is that a copy of this server? Give each its own --state-dir.",
 		}
 	case err != nil:
-		return failed("open the journal", err, "Give a directory that is ours to write in: --state-dir.")
+		return connect.Failed("open the journal", err, "Give a directory that is ours to write in: --state-dir.")
 	}
 	r.warnings = append(r.warnings, damageWarnings(r.cfg.StateDir+"/"+name, damage)...)
 	return nil
@@ -79,7 +80,7 @@ func (r *run) finishBatch(ctx context.Context, f stages.Finish, batch journal.Ba
 	const doing = "finish what an earlier run began"
 	rows, err := r.journal.Rows(batch.ID)
 	if err != nil {
-		return failed(doing, err, "Is the disk in order that --state-dir is on?")
+		return connect.Failed(doing, err, "Is the disk in order that --state-dir is on?")
 	}
 	finished := 0
 	err = f.Do(ctx, batch, rows, func(out item.Outcome) error {
@@ -92,7 +93,7 @@ func (r *run) finishBatch(ctx context.Context, f stages.Finish, batch journal.Ba
 		return nil // it stays in the journal
 	}
 	if err != nil {
-		return failed(doing, err, databaseHint(err))
+		return connect.Failed(doing, err, connect.DatabaseHint(err))
 	}
 	if finished > 0 {
 		r.log.WithField("flow", batch.Flow).Infof("finished what an earlier run began: files of %d media whose rows were gone", finished)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"synupkeep/connect"
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/journal"
@@ -29,7 +30,7 @@ func (r *run) make(ctx context.Context) error {
 	if r.cfg.Max.Any() {
 		r.board.Phase("reading how much there is, to compare the plan with the limits")
 		if r.ceilings, err = r.readCeilings(r.feed); err != nil && !r.stopped() {
-			return failed("read how much there is to compare the plan with", err, databaseHint(err))
+			return connect.Failed("read how much there is to compare the plan with", err, connect.DatabaseHint(err))
 		}
 	}
 	r.stockBefore()
@@ -52,7 +53,7 @@ func (r *run) make(ctx context.Context) error {
 func (r *run) sayAtWork(ctx context.Context) error {
 	who, held, err := r.db.Holder(ctx)
 	if err != nil {
-		return failed("ask whether a run is at work", err, databaseHint(err))
+		return connect.Failed("ask whether a run is at work", err, connect.DatabaseHint(err))
 	}
 	if held {
 		r.warnings = append(r.warnings, "a run is at work ("+who+"): what it deletes meanwhile may still be in this plan")
@@ -68,7 +69,7 @@ func (r *run) countFinish(ctx context.Context) error {
 	const doing = "look at what an earlier run began"
 	peek, damage, err := journal.Look(r.cfg.StateDir, r.journalName())
 	if err != nil {
-		return failed(doing, err, "May uid and mode of --state-dir keep us from reading it? A run needs to write there.")
+		return connect.Failed(doing, err, "May uid and mode of --state-dir keep us from reading it? A run needs to write there.")
 	}
 	defer peek.Close()
 	r.looked.warn(damageWarnings(r.cfg.StateDir+"/"+r.journalName(), damage)...)
@@ -86,7 +87,7 @@ func (r *run) countFinish(ctx context.Context) error {
 			})
 		}
 		if err != nil && !r.stopped() {
-			return failed(doing, err, "Is a run at work? Then make the plan when it has ended.")
+			return connect.Failed(doing, err, "Is a run at work? Then make the plan when it has ended.")
 		}
 	}
 	if found > 0 {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"time"
 
+	"synupkeep/connect"
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/retry"
@@ -73,7 +74,7 @@ func gently[T any](p *flow.Pipeline, source flow.Source[T]) flow.Source[T] {
 				if err != nil {
 					var known *item.RunError
 					if !errors.As(err, &known) {
-						err = failed("read which media is past the cut-off", err, databaseHint(err))
+						err = connect.Failed("read which media is past the cut-off", err, connect.DatabaseHint(err))
 					}
 					p.StopFeeding(err)
 					return

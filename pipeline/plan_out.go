@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/planfile"
 	"synupkeep/internal/references"
@@ -36,7 +37,7 @@ func (r *run) createPlanOut() error {
 	out := &planOut{path: r.cfg.Out, file: file}
 	r.files.plan = out
 	if out.items, err = planfile.NewWriter(filepath.Dir(out.path)); err != nil {
-		return failed("create the plan "+out.path, err, "See to the disk, or name another file with --out.")
+		return connect.Failed("create the plan "+out.path, err, "See to the disk, or name another file with --out.")
 	}
 	r.plan.each = out.add
 	return nil
@@ -49,7 +50,7 @@ func (r *run) beginPlanOut(ctx context.Context) (err error) {
 	}
 	r.files.plan.state, err = r.state().Read(ctx)
 	if err != nil {
-		return failed("read which database the plan is of", err, databaseHint(err))
+		return connect.Failed("read which database the plan is of", err, connect.DatabaseHint(err))
 	}
 	return nil
 }
@@ -65,7 +66,7 @@ func (p *planOut) add(o item.Outcome) error {
 	}
 	err := p.addItem(o)
 	if err != nil {
-		err = failed("write the plan "+p.path, err, "Is there space on that disk? Nothing was deleted.")
+		err = connect.Failed("write the plan "+p.path, err, "Is there space on that disk? Nothing was deleted.")
 	}
 	return err
 }

@@ -1,13 +1,9 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"synupkeep/connect"
 	"synupkeep/internal/item"
@@ -16,27 +12,22 @@ import (
 	"synupkeep/sources"
 )
 
-// lookTime bounds what is asked before there is a lock to watch. It takes milliseconds; a database that falls silent
-// would otherwise hold the run up without end.
-const lookTime = 30 * time.Second
-
 // prepare finds out, before the first delete, that everything is as the flows need it. Each step says what is wrong and
 // what to do about it. locked is called when the lock is ours.
 func (r *run) prepare(locked func()) error {
-	lock := func(ctx context.Context) error {
-		err := r.takeLock(ctx)
-		if err == nil {
+	lock := func(ctx context.Context) (err error) {
+		if r.lock, err = connect.Lock(ctx, r.db); err == nil {
 			locked()
 		}
 		return err
 	}
 	if r.plan != nil {
-		lock = within(lookTime, r.sayAtWork)
+		lock = soon(r.sayAtWork)
 	}
 	for _, step := range []func(context.Context) error{
 		r.at("reading the plan", r.readPlan),
-		r.at("opening the database", within(lookTime, r.openDatabase)),
-		r.at("looking at the database's schema", within(lookTime, r.checkSchema)),
+		r.at("opening the database", soon(r.openDatabase)),
+		r.at("looking at the database's schema", soon(r.checkSchema)),
 		r.at("taking the lock", lock),
 		r.at("speaking to Synapse", r.checkServer),
 		r.at("comparing the server with the plan", r.checkPlan), r.checkHistory,
@@ -60,22 +51,9 @@ func (r *run) prepare(locked func()) error {
 	return nil
 }
 
-// within gives a step that much time.
-func within(limit time.Duration, step func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		late := fmt.Errorf("no answer within %v", limit)
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
-		defer cancel()
-		err := step(ctx)
-		if err != nil && errors.Is(context.Cause(ctx), late) {
-			return failed("look at the database", late, databaseHint(late))
-		}
-		return err
-	}
-}
-
-func failed(doing string, err error, hint string) error {
-	return &item.RunError{Cause: item.CauseFailed, Doing: doing, Err: err, Hint: hint}
+// soon has a step fail when a database that has fallen silent would hold it up without end.
+func soon(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return connect.Within(ctx, connect.LookTime, step) }
 }
 
 func (r *run) openDatabase(ctx context.Context) (err error) {
@@ -84,10 +62,10 @@ func (r *run) openDatabase(ctx context.Context) (err error) {
 		open = postgres.Look
 	}
 	if r.db, err = open(ctx, r.cfg.Postgres.Reveal()); err != nil {
-		return failed("open the database", err, databaseHint(err))
+		return connect.Failed("open the database", err, connect.DatabaseHint(err))
 	}
 	if err := r.readClock(ctx); err != nil {
-		return failed("open the database", err, databaseHint(err))
+		return connect.Failed("open the database", err, connect.DatabaseHint(err))
 	}
 	if err := r.cfg.CheckAges(r.now); err != nil {
 		return &item.RunError{Cause: item.CauseUsage, Doing: "compare the cut-offs with the database's clock", Err: err}
@@ -103,67 +81,29 @@ func (r *run) openDatabase(ctx context.Context) (err error) {
 	return nil
 }
 
-// databaseHint says what to do about an error of PostgreSQL.
-func databaseHint(err error) string {
-	text := err.Error()
-	switch {
-	case errors.Is(err, postgres.ErrStandby):
-		return "Connect to the primary. Of several hosts in a connection string, target_session_attrs=read-write finds it."
-	case strings.Contains(text, "row-level security"):
-		return "A policy hides rows from our role: connect as the role that Synapse uses, or as one with BYPASSRLS."
-	case strings.Contains(text, "28P01"), strings.Contains(text, "28000"):
-		return "Compare user and password with the database section of Synapse's homeserver.yaml."
-	case strings.Contains(text, "3D000"):
-		return "Give the name of Synapse's database, as in the database section of its homeserver.yaml."
-	case strings.Contains(text, "57014"):
-		return "A query took longer than the statement timeout: is the server busy, or are its statistics old (ANALYZE)?"
-	}
-	return "Is PostgreSQL running and reachable from here, and is the connection string right?"
-}
-
+// checkSchema looks at the schema, and whether the role may do what a run does. A plan needs to read; what a run would lack
+// it says.
 func (r *run) checkSchema(ctx context.Context) (err error) {
-	const doing = "look at the database's schema"
-	r.features, err = synapse.ReadFeatures(ctx, r.db.Reader)
-	if err == nil {
-		err = r.checkPrivileges(ctx)
-	}
-	switch {
-	case errors.Is(err, synapse.ErrNotSynapse):
-		return failed(doing, fmt.Errorf("%s: %w", r.db.Target(), err), "Give the connection string of Synapse's own database.")
-	case errors.Is(err, synapse.ErrOldSchema):
-		return failed(doing, err, "Upgrade Synapse first.")
-	case errors.Is(err, synapse.ErrNoPrivilege):
-		return failed(doing, err, "Connect as the role that Synapse uses, or GRANT what is missing (against row-level security: BYPASSRLS).")
-	case err != nil:
-		return failed(doing, err, databaseHint(err))
-	}
-	return nil
-}
-
-// checkPrivileges looks whether the role may do what a run does. A plan needs to read; what a run would lack it says.
-func (r *run) checkPrivileges(ctx context.Context) error {
-	needs := r.needs()
+	needs := connect.Needs(r.cfg)
 	if r.plan == nil {
-		return synapse.CheckPrivileges(ctx, r.db.Reader, needs)
-	}
-	err := synapse.CheckPrivileges(ctx, r.db.Reader, synapse.Needs{AccountData: needs.AccountData})
-	if err != nil {
+		r.features, err = connect.Schema(ctx, r.db, needs)
 		return err
 	}
-	if err := synapse.CheckPrivileges(ctx, r.db.Reader, needs); errors.Is(err, synapse.ErrNoPrivilege) {
+	if r.features, err = connect.Schema(ctx, r.db, synapse.Needs{AccountData: needs.AccountData}); err != nil {
+		return err
+	}
+	if err = synapse.CheckPrivileges(ctx, r.db.Reader, needs); errors.Is(err, synapse.ErrNoPrivilege) {
 		r.warnings = append(r.warnings, "a run with this connection string would be refused: "+err.Error())
-	} else if err != nil {
-		return err
+		return nil
+	}
+	if err != nil {
+		return connect.Failed("look at the role's privileges", err, connect.DatabaseHint(err))
 	}
 	return nil
 }
-
-// needs are the privileges that the flows of this run need beside reading.
-func (r *run) needs() synapse.Needs { return connect.Needs(r.cfg) }
 
 func (r *run) checkServer(ctx context.Context) error {
-	const doing = "speak to Synapse"
-	token, err := newToken(r.cfg.Token, r.log)
+	token, err := connect.NewToken(r.cfg.Token, r.log)
 	if err != nil {
 		return &item.RunError{Cause: item.CauseUsage, Doing: "read the token", Err: err}
 	}
@@ -172,52 +112,25 @@ func (r *run) checkServer(ctx context.Context) error {
 		newClient = synapse.NewLooker
 	}
 	r.api = newClient(r.cfg.APIURL, token)
-	if r.serverVersion, err = r.api.ServerVersion(ctx); err != nil {
-		return r.refusedBy(doing, err)
+	text, version, err := connect.Version(ctx, r.api)
+	r.serverVersion, r.version = text, version
+	if text != "" { // it has answered, and its answers are dated
+		if err := r.checkServerClock(); err != nil {
+			return err
+		}
 	}
-	if err := r.checkServerClock(); err != nil {
+	if err != nil {
 		return err
 	}
-	if r.version, err = synapse.ParseVersion(r.serverVersion); err != nil {
-		return failed(doing, err, "")
+	user, err := connect.Admin(ctx, r.api, r.cfg.RetryFor)
+	if err != nil {
+		return err
 	}
-	if err := synapse.CheckVersion(r.version); err != nil {
-		return failed(doing, err, "Upgrade Synapse first.")
-	}
-	// server_version answers anybody: only a call that needs an admin proves the token.
-	if err := r.pastHiccups(ctx, func() error { return r.api.CheckAdmin(ctx) }); err != nil {
-		return r.refusedBy("check that the token is an admin's", err)
-	}
-	var user string
-	if err := r.pastHiccups(ctx, func() (err error) { user, err = r.api.WhoAmI(ctx); return err }); err != nil {
-		return r.refused("ask whose the token is", err, synapse.WhoAmIAdvice)
-	}
-	_, r.serverName, _ = strings.Cut(user, ":")
-	return r.checkSameServer(ctx, user)
-}
-
-func (r *run) refusedBy(doing string, err error) error { return r.refused(doing, err, synapse.Advice) }
-
-func (r *run) refused(doing string, err error, advice func(error) string) error {
-	cause := item.CauseFailed
-	if synapse.Classify(err) == synapse.Unauthorized {
-		cause = item.CauseToken
-	}
-	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: cmp.Or(advice(err), "Synapse's own log says what went wrong there.")}
-}
-
-func (r *run) takeLock(ctx context.Context) (err error) {
-	r.lock, err = r.db.Acquire(ctx)
-	const doing = "take the lock"
-	switch {
-	case errors.Is(err, postgres.ErrLocked):
-		return &item.RunError{Cause: item.CauseLocked, Doing: doing, Err: err, Hint: "Wait for that run to end."}
-	case errors.Is(err, postgres.ErrPooled):
-		return failed(doing, err, "Connect to PostgreSQL directly, or through a pooler in session mode.")
-	case err != nil:
-		return failed(doing, err, databaseHint(err))
-	}
-	return nil
+	r.serverName = connect.ServerName(user)
+	same := connect.SameServer{API: r.api, APIURL: r.cfg.APIURL, DB: r.db, User: user, RetryFor: r.cfg.RetryFor}
+	warnings, err := same.Check(ctx)
+	r.warnings = append(r.warnings, warnings...)
+	return err
 }
 
 func (r *run) checkHistory(context.Context) error {
@@ -225,7 +138,7 @@ func (r *run) checkHistory(context.Context) error {
 		return nil
 	}
 	if err := synapse.CheckHistory(r.version, r.features); err != nil {
-		return failed("see whether history can be purged", err, "Or leave history out: --skip history.")
+		return connect.Failed("see whether history can be purged", err, "Or leave history out: --skip history.")
 	}
 	r.warnings = append(r.warnings, synapse.HistoryWarnings(r.version)...)
 	return nil
@@ -243,7 +156,7 @@ func (r *run) resolveRooms(ctx context.Context) (err error) {
 			return &item.RunError{Cause: item.CauseUsage, Doing: doing, Err: err, Hint: "Give its id or a local alias."}
 		}
 		if err != nil {
-			return failed(doing, err, databaseHint(err))
+			return connect.Failed(doing, err, connect.DatabaseHint(err))
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 
+	"synupkeep/connect"
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/sources"
@@ -38,7 +39,7 @@ func (r *run) refuseDown(ctx context.Context, source sources.RemoteByAccess) err
 	case r.stopped():
 		return nil
 	case err != nil:
-		return failed("read which servers are down", err, databaseHint(err))
+		return connect.Failed("read which servers are down", err, connect.DatabaseHint(err))
 	case down.Servers > 0:
 		return stages.OriginsDown(down.Servers, down.Example)
 	}

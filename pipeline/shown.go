@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/references"
@@ -39,7 +40,7 @@ func (r *run) shown(ctx context.Context) (*stages.Shown, *news, error) {
 	case r.stopped():
 		return nil, nil, nil
 	case err != nil:
-		return nil, nil, failed("read which local media is still shown", err, databaseHint(err))
+		return nil, nil, connect.Failed("read which local media is still shown", err, connect.DatabaseHint(err))
 	}
 	return shown, news, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"synupkeep/connect"
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/printable"
@@ -67,7 +68,7 @@ func (r *run) bounded(ctx context.Context) error {
 		return err
 	case <-patience.C:
 		r.abandoned = true
-		return failed("stop at once", fmt.Errorf("something that is under way has not ended within %v; what it is at is not in the numbers", r.patience),
+		return connect.Failed("stop at once", fmt.Errorf("something that is under way has not ended within %v; what it is at is not in the numbers", r.patience),
 			"The next run finishes it. Does the media store hang, or PostgreSQL?")
 	}
 }
@@ -96,7 +97,7 @@ func (r *run) wait(p *flow.Pipeline) error {
 	}
 	var known *item.RunError
 	if !errors.As(err, &known) {
-		return &item.RunError{Cause: item.CauseFailed, Doing: "run", Err: err, Hint: databaseHint(err)}
+		return &item.RunError{Cause: item.CauseFailed, Doing: "run", Err: err, Hint: connect.DatabaseHint(err)}
 	}
 	if known.Cause == item.CauseInterrupt || known.Cause == item.CauseTerminated {
 		return nil // a second signal is the run's as well

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"synupkeep/config"
+	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/mediastore"
 	"synupkeep/sources"
@@ -70,7 +71,7 @@ func fromStore(err error) error {
 	if err == nil || errors.As(err, &store) {
 		return err
 	}
-	return failed("look at the media store", err, databaseHint(err))
+	return connect.Failed("look at the media store", err, connect.DatabaseHint(err))
 }
 
 func (r *run) refusedStore(doing string, err error, consequence string) error {
