@@ -8,16 +8,20 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // in a container from scratch there is none
+
+	_ "golang.org/x/crypto/x509roots/fallback" // nor are there roots of certificates; those of the system win where it has any
 
 	"synupkeep/config"
 	"synupkeep/cron"
 	"synupkeep/doctor"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/privileges"
 	"synupkeep/pipeline"
 	"synupkeep/repair"
 	"synupkeep/sinks/progress"
@@ -33,10 +37,17 @@ func main() {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
 	board := progress.New()
-	os.Exit(program{
+	p := program{
 		args: os.Args[1:], lookupEnv: os.LookupEnv, dataDir: "/data", now: time.Now(), stdout: os.Stdout, stderr: os.Stderr,
 		signals: signals, asked: asked, board: board, commands: commands(board), patience: lastPatience, exit: os.Exit,
-	}.main())
+	}
+	// Before anything is read. In the image root becomes somebody less.
+	warnings, err := privileges.Drop(privileges.Input{LookupEnv: p.lookupEnv, Stores: config.MediaStores(p.input())})
+	if err != nil {
+		os.Exit(p.refuse(err))
+	}
+	p.warnings = warnings
+	os.Exit(p.main())
 }
 
 // command does what a command is for and returns why the exit code should be other than 0. When feed is done no new work is
@@ -74,17 +85,27 @@ type program struct {
 	commands       map[config.Command]command
 	patience       time.Duration
 	exit           func(code int)
+	warnings       []string // of what was before the log
+}
+
+func (p program) input() config.Input {
+	return config.Input{Args: p.args, LookupEnv: p.lookupEnv, DataDir: p.dataDir, Now: p.now, Stdout: p.stdout}
+}
+
+// refuse tells what is wrong with arguments and environment.
+func (p program) refuse(err error) (code int) {
+	for line := range strings.Lines(err.Error()) {
+		_, _ = fmt.Fprintf(p.stderr, "synupkeep: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	_, _ = fmt.Fprintln(p.stderr, "synupkeep: nothing was done; synupkeep help lists the flags and what they accept")
+	return item.ExitCode([]item.Cause{item.CauseUsage})
 }
 
 // main returns the exit code.
 func (p program) main() int {
-	cfg, _, err := config.Parse(config.Input{Args: p.args, LookupEnv: p.lookupEnv, DataDir: p.dataDir, Now: p.now, Stdout: p.stdout})
+	cfg, _, err := config.Parse(p.input())
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			_, _ = fmt.Fprintf(p.stderr, "synupkeep: %s\n", strings.TrimSuffix(line, "\n"))
-		}
-		_, _ = fmt.Fprintln(p.stderr, "synupkeep: nothing was done; synupkeep help lists the flags and what they accept")
-		return item.ExitCode([]item.Cause{item.CauseUsage})
+		return p.refuse(err)
 	}
 	if cfg == nil { // help and version are done
 		return item.ExitCode(nil)
@@ -98,7 +119,7 @@ func (p program) main() int {
 	log := logging.New(stderr, cfg.LogLevel(), cfg.LogFormat)
 	log.Hide(cfg.Secrets()...)
 	defer p.answer(cfg, log, stderr)()
-	for _, warning := range cfg.Warnings {
+	for _, warning := range slices.Concat(p.warnings, cfg.Warnings) {
 		log.Warn(warning)
 	}
 	ctx, feed, stop := p.contexts(log)
