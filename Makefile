@@ -4,11 +4,14 @@ SHELL := /bin/sh
 GO ?= go
 SANDBOX_DIR ?= .sandbox
 LINT := bin/golangci-lint
+# The image: its name, and the architecture of the program in it.
+IMAGE ?= localhost/synupkeep:latest
+IMAGE_ARCH = $(or $(GOARCH),$(shell $(GO) env GOARCH))
 
 # The race detector needs a C compiler. Without one the tests run all the same, and say so.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page
+.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page image test-image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +38,14 @@ test-page: ## the pages of --html in Chromium; SYNUPKEEP_TEST_SCREENSHOTS=DIR ke
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		{ echo "test-page needs Chromium (Debian: apt-get install chromium)" >&2; exit 1; }
 	$(GO) test -count=1 -tags chromium -run Chromium ./sinks/page/
+
+image: ## the container image, as IMAGE=localhost/synupkeep:latest, for GOARCH, with buildah, docker or podman
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(IMAGE_ARCH) $(GO) build -trimpath -ldflags '-s -w' -o bin/image/linux-$(IMAGE_ARCH)/synupkeep .
+	@./scripts/image "$(IMAGE)" "$(IMAGE_ARCH)" $(IMAGEFLAGS)
+
+test-image: ## the image, built by buildah and run on a real Synapse; as root
+	@command -v buildah >/dev/null || { echo "test-image needs buildah (Debian: apt-get install buildah)" >&2; exit 1; }
+	$(GO) test -count=1 -tags image -timeout 15m ./deploy/image/
 
 LONG ?= 22m
 test-long: ## faults, kills and crowds at random, each for LONG, and every fuzz target: about an hour
