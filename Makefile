@@ -11,7 +11,7 @@ IMAGE_ARCH = $(or $(GOARCH),$(shell $(GO) env GOARCH))
 # The race detector needs a C compiler. Without one the tests run all the same, and say so.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page image test-image
+.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page test-units image test-image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ image: ## the container image, as IMAGE=localhost/synupkeep:latest, for GOARCH, 
 test-image: ## the image, built by buildah and run on a real Synapse; as root
 	@command -v buildah >/dev/null || { echo "test-image needs buildah (Debian: apt-get install buildah)" >&2; exit 1; }
 	$(GO) test -count=1 -tags image -timeout 15m ./deploy/image/
+
+test-units: ## the systemd units, by systemd-analyze
+	@command -v systemd-analyze >/dev/null || { echo "test-units needs systemd-analyze (Debian: apt-get install systemd)" >&2; exit 1; }
+	$(GO) test -count=1 -tags systemd -run 'TestUnits|TestTheService' ./deploy
 
 LONG ?= 22m
 test-long: ## faults, kills and crowds at random, each for LONG, and every fuzz target: about an hour
