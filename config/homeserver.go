@@ -33,7 +33,8 @@ func (r *reader) readHomeserver(cfg *Config) {
 	found, err := homeserver.Read(paths...)
 	if err != nil && !mustBe {
 		if !errors.Is(err, fs.ErrNotExist) {
-			r.warn("Synapse's configuration cannot be used: " + err.Error())
+			r.unusable = "Synapse's configuration cannot be used: " + err.Error()
+			r.warn(r.unusable)
 		}
 		r.readImage(cfg)
 		return

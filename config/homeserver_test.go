@@ -97,6 +97,15 @@ func TestAConfigurationThatIsNamedMustBeReadable(t *testing.T) {
 	}
 }
 
+// A warning that nobody sees, since nothing else says where the database is, would leave them to guess.
+func TestWhyAConfigurationThatWasFoundCannotBeUsedIsSaidWithTheErrors(t *testing.T) {
+	dir := data(t, "homeserver.yaml", "- yamlsecret")
+	text := errorsIn(t, dir, onlyToken(), "run", "--delta", "30d")
+	if !strings.Contains(text, "no database is given, and Synapse's configuration cannot be used") || strings.Contains(text, "yamlsecret") {
+		t.Error(text)
+	}
+}
+
 func TestSQLiteIsRefusedWithTheWayOut(t *testing.T) {
 	dir := data(t, "homeserver.yaml", "server_name: x\ndatabase: {name: sqlite3, args: {database: /data/homeserver.db}}\n")
 	if text := errorsIn(t, dir, onlyToken(), "run", "--delta", "30d"); !strings.Contains(text, "runs on SQLite") || !strings.Contains(text, "synapse_port_db") {

@@ -25,7 +25,11 @@ func (r *reader) readPostgres(cfg *Config, positionals []string) {
 	if source == "" {
 		complete := slices.ContainsFunc([]string{"PGHOST", "PGSERVICE", "PGDATABASE"}, func(name string) bool { return r.env(name) != "" })
 		if !complete {
-			r.problem("argument 1", "", "no database is given", "a connection string as argument 1, in --postgres or in "+
+			problem := "no database is given"
+			if r.unusable != "" {
+				problem += ", and " + r.unusable
+			}
+			r.problem("argument 1", "", problem, "a connection string as argument 1, in --postgres or in "+
 				"SYNUPKEEP_POSTGRES_CONNECTION_STRING, or PGHOST and the other PG* variables")
 			return
 		}

@@ -22,6 +22,8 @@ type reader struct {
 	// hasConnectionArgument says that argument 1 is a connection string, noDatabase that what is wrong with the database
 	// has been said.
 	hasConnectionArgument, noDatabase bool
+	// unusable says why the configuration of Synapse that was found cannot be used; empty when it can.
+	unusable string
 	// secrets are texts that no error may show.
 	secrets  []string
 	problems Errors
