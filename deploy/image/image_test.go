@@ -187,12 +187,11 @@ func TestTwoBuildsAreTheSameImage(t *testing.T) {
 type server struct {
 	*sandbox.Server
 
-	data            string
-	uid, gid        int
-	goes, young     string // mxc
-	room            string
-	before          stock.Media
-	messagesExpired int
+	data        string
+	uid, gid    int
+	goes, young string // mxc
+	room        string
+	before      stock.Media
 }
 
 var seeded struct {
