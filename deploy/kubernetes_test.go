@@ -125,7 +125,7 @@ func isSafe(t *testing.T, job batchv1.JobSpec, giveUp batchv1.PodFailurePolicyAc
 		switch cause {
 		case item.CauseFailed, item.CauseInterrupt, item.CauseTerminated: // tried again
 		default:
-			want = append(want, int32(item.ExitCode([]item.Cause{cause}))) //nolint:gosec // below 256
+			want = append(want, int32(item.ExitCode([]item.Cause{cause})))
 		}
 	}
 	slices.Sort(want)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,9 @@ func TestAPlanWarnsOfWhatSomebodyShouldKnowBefore(t *testing.T) {
 	change(cfg)
 	plan := makePlan(t, cfg)
 	endsWith(t, plan)
-	texts := plan.summary.Warnings
+	texts := slices.DeleteFunc(slices.Clone(plan.summary.Warnings), func(text string) bool {
+		return strings.HasPrefix(text, "Synapse 1.") // what is to be known of an old release is said of each
+	})
 	take := func(parts ...string) {
 		t.Helper()
 		for i, text := range texts {

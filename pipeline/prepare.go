@@ -127,7 +127,7 @@ func (r *run) checkServer(ctx context.Context) error {
 		return err
 	}
 	r.serverName = connect.ServerName(user)
-	same := connect.SameServer{API: r.api, APIURL: r.cfg.APIURL, DB: r.db, User: user, RetryFor: r.cfg.RetryFor}
+	same := connect.SameServer{API: r.api, APIURL: r.cfg.APIURL, DB: r.db, User: user, Config: r.cfg, RetryFor: r.cfg.RetryFor}
 	warnings, err := same.Check(ctx)
 	r.warnings = append(r.warnings, warnings...)
 	return err

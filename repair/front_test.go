@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"synupkeep/config"
 	"synupkeep/connect"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
@@ -197,31 +198,28 @@ func TestItEndsAtTheFirstRoomThatIsNotMended(t *testing.T) {
 }
 
 func TestARoomThatChangedBetweenLookAndRepairIsLeft(t *testing.T) {
-	p, b := broken(t, sandbox.RoomOptions{})
-	for name, sql := range map[string]string{
-		"one more end": `INSERT INTO event_forward_extremities (room_id, event_id) VALUES ('` + p.id + `', '` + p.first + `')`,
-		"it was healed": `INSERT INTO event_to_state_groups (event_id, state_group)
-			SELECT '` + b.fork + `', state_group FROM event_to_state_groups WHERE event_id = '` + b.messages[11] + `';
-			UPDATE events SET outlier = FALSE WHERE event_id = '` + b.fork + `'`,
+	for name, sql := range map[string]func(*place, branch) string{
+		"one more end": func(p *place, b branch) string { // an event that the purge has left
+			return `INSERT INTO event_forward_extremities (room_id, event_id) VALUES ('` + p.id + `', '` + b.messages[10] + `')`
+		},
+		"it was healed": func(_ *place, b branch) string {
+			return `INSERT INTO event_to_state_groups (event_id, state_group)
+				SELECT '` + b.fork + `', state_group FROM event_to_state_groups WHERE event_id = '` + b.messages[11] + `';
+				UPDATE events SET outlier = FALSE WHERE event_id = '` + b.fork + `'`
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			p, b := broken(t, sandbox.RoomOptions{})
 			f := newFront(t, p.s)
 			cfg := settings(p.s, p.id)
 			cfg.APIURL = f.URL
-			changes := func(string) {
-				must(t, p.s.WithDB(t.Context(), func(ctx context.Context, c *pgx.Conn) error { _, err := c.Exec(ctx, sql); return err }))
-			}
-			if name == "one more end" { // of an event that the purge has left
-				sql = strings.Replace(sql, p.first, b.messages[10], 1)
-			}
-			r := do(t.Context(), t, cfg, &answers{say: []bool{true}, before: changes})
+			r := do(t.Context(), t, cfg, &answers{say: []bool{true}, before: func(string) {
+				must(t, p.s.WithDB(t.Context(), func(ctx context.Context, c *pgx.Conn) error { _, err := c.Exec(ctx, sql(p, b)); return err }))
+			}})
 			if room := r.room(t, p.id); room.Status != Changed || len(f.calls) != 0 {
 				t.Errorf("%v\n%s", f.calls, r.text)
 			}
-			if name == "one more end" {
-				sql = `DELETE FROM event_forward_extremities WHERE event_id = '` + b.messages[10] + `'`
-				changes("")
-			}
+			yes(t, p.s, p.id)
 		})
 	}
 }
@@ -317,16 +315,15 @@ func TestARoomThatTheServerDoesNotKnowIsAUsageError(t *testing.T) {
 
 func TestADatabaseOfAnotherServerIsRefused(t *testing.T) {
 	p, _ := broken(t, sandbox.RoomOptions{})
-	f := newFront(t, p.s)
-	must(t, p.s.WithDB(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, `UPDATE users SET name = replace(name, ':localhost', ':elsewhere')`)
-		return err
-	}))
-	r := through(f, p, p.id)
-	must(t, p.s.WithDB(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, `UPDATE users SET name = replace(name, ':elsewhere', ':localhost')`)
-		return err
-	}))
+	other := sandbox.Own(t, sandbox.Options{ServerName: "elsewhere"})
+	f := newFront(t, other)
+	cfg := settings(p.s, p.id)
+	cfg.APIURL, cfg.Token, cfg.Yes = f.URL, config.Token{Given: config.NewSecret(other.AdminToken())}, true
+	before := p.snapshot()
+	r := do(t.Context(), t, cfg, nobody())
+	if diff := cmp.Diff(before, p.snapshot()); diff != "" {
+		t.Error(diff)
+	}
 	if cmp.Diff([]item.Cause{item.CauseRefused}, r.causes) != "" || len(f.calls) != 0 {
 		t.Errorf("%v %v\n%s", f.calls, r.causes, r.text)
 	}

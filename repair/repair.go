@@ -131,7 +131,7 @@ func (c *command) checkServer(ctx context.Context) error {
 	}
 	c.server = connect.ServerName(user)
 	c.report.ServerName = c.server
-	same := connect.SameServer{API: c.api, APIURL: c.cfg.APIURL, DB: c.db, User: user, RetryFor: retryFor}
+	same := connect.SameServer{API: c.api, APIURL: c.cfg.APIURL, DB: c.db, User: user, Config: c.cfg, RetryFor: retryFor}
 	warnings, err := same.Check(ctx)
 	for _, warning := range warnings {
 		c.log.Warn(warning)

@@ -46,6 +46,9 @@ type Options struct {
 	// Postgres is one of [PostgresMajors], or the absolute directory of the programs of another PostgreSQL; empty means
 	// that of $SYNUPKEEP_SANDBOX_POSTGRES, else the newest.
 	Postgres string
+	// Hasty lets Synapse find within seconds, not minutes, what a killed one has left: tasks that nobody works on any
+	// more, and locks that nobody holds.
+	Hasty bool
 	// Log receives a line for each slow step; nil means silence.
 	Log io.Writer
 

@@ -102,6 +102,9 @@ func (s *Server) appservice() map[string]any {
 func (s *Server) writeConfig(port int, database string) error {
 	config := s.homeserver(port, database)
 	s.options.member.configure(s, config)
+	if err := s.writeHasty(); err != nil {
+		return err
+	}
 	for name, v := range map[string]any{
 		"homeserver.yaml": config, "appservice.yaml": s.appservice(),
 		"log.yaml": logConfig, "extra.yaml": s.options.ExtraConfig, authorityFile: s.options.member.authorityPEM(),
@@ -133,6 +136,9 @@ func (s *Server) configArgs() []string {
 
 func (s *Server) synapseEnv() []string {
 	env := []string{"PATH=/usr/bin:/bin", "HOME=" + s.dir, "LANG=C.UTF-8", "TZ=UTC", "PYTHONUNBUFFERED=1"}
+	if s.options.Hasty {
+		env = append(env, "PYTHONPATH="+s.hastyDir())
+	}
 	return append(env, s.options.Env...)
 }
 

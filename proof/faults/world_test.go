@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -28,20 +26,8 @@ const (
 type world struct {
 	s                 *sandbox.Server
 	before, reference stock.Server
-	dir, stateDir     string
+	stateDir          string
 }
-
-// hasty makes three clocks of Synapse run faster, all of which it has for the case that it was killed: that of its
-// scheduler, which takes tasks up again once a minute (util/task_scheduler.py:100, 1.163.2), and those of a lock that
-// nobody renews any more, two minutes (storage/databases/main/lock.py:53-56).
-const hasty = `
-from synapse.storage.databases.main import lock
-from synapse.util.duration import Duration
-from synapse.util.task_scheduler import TaskScheduler
-TaskScheduler.SCHEDULE_INTERVAL = Duration(milliseconds=500)
-lock._RENEWAL_INTERVAL = Duration(milliseconds=500)
-lock._LOCK_TIMEOUT = Duration(seconds=3)
-`
 
 // pool has the worlds that nobody uses just now. There are never more than tests that run side by side.
 var pool struct {
@@ -75,19 +61,16 @@ func lend(t *testing.T) *world {
 // stopAll stops the servers of all worlds.
 func stopAll() (err error) {
 	for _, w := range pool.all {
-		err = errors.Join(err, w.s.Stop(), os.RemoveAll(w.dir))
+		err = errors.Join(err, w.s.Stop())
 	}
 	return err
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "synupkeep-world-") //nolint:usetesting // it outlives the test
+	s, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{Hasty: true})
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "sitecustomize.py"), []byte(hasty), 0o600))
-	s, err := sandbox.Start(context.WithoutCancel(t.Context()), sandbox.Options{Env: []string{"PYTHONPATH=" + dir}})
-	must(t, err)
-	w := &world{s: s, dir: dir, stateDir: t.TempDir()}
+	w := &world{s: s, stateDir: t.TempDir()}
 	pool.Lock()
 	pool.all = append(pool.all, w)
 	pool.Unlock()

@@ -29,18 +29,6 @@ const (
 	snapshot = "kills"
 )
 
-// hasty makes three clocks of Synapse run faster, all of which it has for the case that it was killed: that of its
-// scheduler, which takes tasks up again once a minute (util/task_scheduler.py:100, 1.163.2), and those of a lock that
-// nobody renews any more, two minutes (storage/databases/main/lock.py:53-56).
-const hasty = `
-from synapse.storage.databases.main import lock
-from synapse.util.duration import Duration
-from synapse.util.task_scheduler import TaskScheduler
-TaskScheduler.SCHEDULE_INTERVAL = Duration(milliseconds=500)
-lock._RENEWAL_INTERVAL = Duration(milliseconds=500)
-lock._LOCK_TIMEOUT = Duration(seconds=3)
-`
-
 // world is a server with everything at once, and what one undisturbed run leaves of it.
 type world struct {
 	s         *sandbox.Server
@@ -70,9 +58,7 @@ func must(t testing.TB, err error) {
 // newWorld plants the world, keeps it as a snapshot and lets one run come to its end.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "sitecustomize.py"), []byte(hasty), 0o600))
-	s := sandbox.Own(t, sandbox.Options{Env: []string{"PYTHONPATH=" + dir}})
+	s := sandbox.Own(t, sandbox.Options{Hasty: true})
 	w := &world{s: s, before: time.Now().Add(-30 * day).UTC().Format(time.RFC3339)}
 	w.furnish(t)
 	must(t, s.Plant(t.Context(), w.plant))
