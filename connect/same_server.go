@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"synupkeep/config"
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/synapse"
@@ -31,6 +32,8 @@ type SameServer struct {
 	DB     *postgres.DB
 	// User is whose the token is.
 	User string
+	// Config says of which server the configuration of Synapse is that was read, if there was one.
+	Config *config.Config
 	// RetryFor is how long a server that is away is waited for.
 	RetryFor time.Duration
 
@@ -41,7 +44,7 @@ type SameServer struct {
 // way.
 func (s *SameServer) Check(ctx context.Context) (warnings []string, err error) {
 	s.warnings = nil
-	for _, step := range []func(context.Context) error{s.checkUser, s.checkPosition, s.checkLatestRoom} {
+	for _, step := range []func(context.Context) error{s.checkConfiguration, s.checkUser, s.checkPosition, s.checkLatestRoom} {
 		if err := step(ctx); err != nil {
 			return s.warnings, err
 		}
@@ -59,6 +62,19 @@ func ServerName(user string) string {
 
 func otherServer(err error, hint string) error {
 	return &item.RunError{Cause: item.CauseRefused, Doing: comparing, Err: err, Hint: hint}
+}
+
+// checkConfiguration refuses a homeserver.yaml of another server: database, media store or URL were taken from it.
+func (s *SameServer) checkConfiguration(context.Context) error {
+	if s.Config == nil || s.Config.Synapse == nil {
+		return nil
+	}
+	named := s.Config.Synapse.ServerName
+	if named == "" || named == s.serverName() {
+		return nil
+	}
+	return otherServer(fmt.Errorf("the configuration %s is of %s, and the server at %s is %s", strings.Join(s.Config.Synapse.Files, ", "), named, s.APIURL,
+		s.serverName()), "Give --homeserver-config the file of this server: the media store may have been taken from it, or the database.")
 }
 
 func (s *SameServer) checkUser(ctx context.Context) error {

@@ -62,17 +62,10 @@ func checkToken(ctx context.Context, e *exam) finding {
 }
 
 func checkSameServer(ctx context.Context, e *exam) finding {
-	same := connect.SameServer{API: e.api, APIURL: e.cfg.APIURL, DB: e.db, User: e.user}
+	same := connect.SameServer{API: e.api, APIURL: e.cfg.APIURL, DB: e.db, User: e.user, Config: e.cfg}
 	warnings, err := same.Check(ctx)
 	if err != nil {
 		return refused(err, "What the database shows is not what the server shows: a run is refused, for it would delete by what is shown elsewhere.")
-	}
-	if named := e.cfg.Synapse; named != nil && named.ServerName != "" && named.ServerName != e.serverName {
-		return finding{
-			result: Warning, found: "homeserver.yaml is of " + named.ServerName + ", and the server that answers is " + e.serverName,
-			means: "What was taken from that file may be of another server: its media store above all.",
-			do:    "Give --homeserver-config the file of this server, or none.",
-		}
 	}
 	if len(warnings) > 0 {
 		return finding{

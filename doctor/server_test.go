@@ -136,12 +136,12 @@ func TestADatabaseThatTheServerLeftBehindIsAFailure(t *testing.T) {
 	x.but(t, "same-server")
 }
 
-func TestAConfigurationOfAnotherServerIsAWarning(t *testing.T) {
+func TestAConfigurationOfAnotherServerIsAFailure(t *testing.T) {
 	s := sandbox.Shared(t)
 	cfg := settings(t, s)
-	cfg.Synapse = &homeserver.Config{ServerName: "other.example"}
+	cfg.Synapse = &homeserver.Config{ServerName: "other.example", Files: []string{"/etc/homeserver.yaml"}}
 	x := examine(t, cfg, nil)
-	x.wants(t, "same-server", Warning, "homeserver.yaml is of other.example", s.ServerName())
+	x.wants(t, "same-server", Failure, "/etc/homeserver.yaml is of other.example", s.ServerName())
 	x.but(t, "same-server")
 	cfg.Synapse.ServerName = s.ServerName()
 	examine(t, cfg, nil).wants(t, "same-server", OK)
