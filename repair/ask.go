@@ -35,8 +35,11 @@ func NewConsole(in *os.File, out io.Writer) *Console { return &Console{in: in, o
 func (c *Console) Terminal() bool { return c.in != nil && term.IsTerminal(int(c.in.Fd())) }
 
 // Yes implements [Asker]. A terminal cannot be read with a deadline, so it is looked at until a line is there: a signal is
-// heard within a moment, and no goroutine stays behind.
+// heard within a moment, and no goroutine stays behind. What was typed before the question was there is no answer to it.
 func (c *Console) Yes(ctx context.Context, question string) (bool, error) {
+	if err := unix.IoctlSetInt(int(c.in.Fd()), unix.TCFLSH, unix.TCIFLUSH); err != nil {
+		return false, fmt.Errorf("put aside what was typed before: %w", err)
+	}
 	if _, err := fmt.Fprintf(c.out, "%s [y/N] ", question); err != nil {
 		return false, err
 	}

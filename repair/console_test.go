@@ -30,22 +30,41 @@ func terminal(t *testing.T) (person, program *os.File) {
 func TestOnlyAClearYesIsOne(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	person, program := terminal(t)
-	c := NewConsole(program, &bytes.Buffer{})
+	var asked prompt
+	c := NewConsole(program, &asked)
 	if !c.Terminal() {
 		t.Error("a terminal is none")
 	}
 	for typed, want := range map[string]bool{"y": true, "YES": true, " yes ": true, "": false, "n": false, "yy": false, "ja": false, "no y": false} {
-		_, err := person.WriteString(typed + "\n")
-		must(t, err)
+		asked.seen = func() {
+			_, err := person.WriteString(typed + "\n")
+			must(t, err)
+		}
 		if got, err := c.Yes(t.Context(), "?"); got != want || err != nil {
 			t.Errorf("%q: %t, %v", typed, got, err)
 		}
 	}
-	if _, err := person.Write([]byte{4}); err != nil { // ^D
-		t.Fatal(err)
+	asked.seen = func() {
+		_, err := person.Write([]byte{4}) // ^D
+		must(t, err)
 	}
 	if got, err := c.Yes(t.Context(), "?"); got || err == nil {
 		t.Errorf("the end of the input: %t, %v", got, err)
+	}
+}
+
+// Somebody who pressed return once too often at the question before has not answered this one.
+func TestWhatWasTypedBeforeTheQuestionIsNoAnswer(t *testing.T) {
+	person, program := terminal(t)
+	_, err := person.WriteString("y\ny\n")
+	must(t, err)
+	var asked prompt
+	asked.seen = func() {
+		_, err := person.WriteString("n\n")
+		must(t, err)
+	}
+	if got, err := NewConsole(program, &asked).Yes(t.Context(), "?"); got || err != nil {
+		t.Errorf("%t, %v", got, err)
 	}
 }
 
