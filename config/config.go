@@ -44,6 +44,9 @@ type Config struct {
 	// Synapse is Synapse's own configuration, nil where none was found.
 	Synapse *homeserver.Config
 
+	// AppServices are those whose registration files were found and could be read.
+	AppServices []homeserver.AppService
+
 	// Cron is set with CommandCron.
 	Cron Cron
 
@@ -118,6 +121,7 @@ type History struct {
 // Media is the configuration of the three media flows.
 type Media struct {
 	KeepUsers, KeepMedia, KeepTypes []string // globs
+	KeepBridged                     bool     // the local media of every user of AppServices
 	DeleteConcurrency               int      // files at once
 	BatchSize                       int      // rows a transaction, at most
 	Limit                           int      // items of each flow at most, 0 for no limit

@@ -17,6 +17,10 @@ const FlowsSetting = "flows"
 func (c *Config) Deciding() map[string][]string {
 	one := func(value string) []string { return []string{value} }
 	set := func(values []string) []string { return slices.Compact(slices.Sorted(slices.Values(values))) }
+	users := slices.Clone(c.Media.KeepUsers)
+	if c.Media.KeepBridged {
+		users = append(users, keepBridges)
+	}
 	found := map[string][]string{
 		FlowsSetting:  {},
 		"room":        set(c.History.Rooms),
@@ -25,7 +29,7 @@ func (c *Config) Deciding() map[string][]string {
 		"gap-grace":   one(formatDuration(c.History.GapGrace)),
 		"report-hold": one(formatDuration(c.History.ReportHold)),
 		"keep-pinned": one(strconv.FormatBool(c.History.KeepPinned)),
-		"keep-user":   set(c.Media.KeepUsers),
+		"keep-user":   set(users),
 		"keep-media":  set(c.Media.KeepMedia),
 		"keep-type":   set(c.Media.KeepTypes),
 		"keep-shown":  one(strconv.FormatBool(c.Media.KeepShown)),

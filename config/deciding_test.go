@@ -96,12 +96,12 @@ func TestEveryFieldIsKnownToDecideOrNot(t *testing.T) {
 	}{
 		{
 			Config{},
-			"Flows Ages History Media",
+			"Flows Ages History Media AppServices", // the last by the word bridges of --keep-user
 			"Command User Register Postgres APIURL Token MediaStore StateDir Max MaxDuration Synapse Cron RetryFor Level LogFormat Quiet JSON Report HTML " +
 				"Outcomes Metrics Ping Top Out Plan Yes Warnings origins hidden",
 		},
 		{History{}, "Rooms NotRooms Limit GapGrace ReportHold KeepPinned", "InFlight RatePerMinute Timeout"},
-		{Media{}, "KeepUsers KeepMedia KeepTypes Limit DeleteOfDeadServers KeepShown Via", "DeleteConcurrency BatchSize"},
+		{Media{}, "KeepUsers KeepBridged KeepMedia KeepTypes Limit DeleteOfDeadServers KeepShown Via", "DeleteConcurrency BatchSize"},
 		{Age{}, "Delta Before", ""},
 	} {
 		known := append(strings.Fields(c.decide), strings.Fields(c.decidesNot)...)

@@ -231,8 +231,8 @@ func (r *reader) rooms(name string) []string {
 type globRule func(glob string) string
 
 func userGlob(glob string) string {
-	if !strings.ContainsAny(glob[:1], `@*?[\`) || !strings.ContainsAny(glob, ":*") {
-		return "fits no user id, which is @name:server"
+	if glob != keepBridges && (!strings.ContainsAny(glob[:1], `@*?[\`) || !strings.ContainsAny(glob, ":*")) {
+		return "fits no user id, which is @name:server, and is not the word " + keepBridges
 	}
 	return ""
 }

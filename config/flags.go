@@ -121,7 +121,7 @@ func choiceFlags() []flagSpec {
 		{name: "only", kind: repeated, usage: "do these `FLOWS` only: history, local-media, remote-media, previews"},
 		{name: "skip", kind: repeated, usage: "do not do these `FLOWS`"},
 		{name: "not-room", kind: repeated, usage: "never purge the history of this `ROOM`"},
-		{name: "keep-user", kind: repeated, usage: "keep local media of users that fit this `GLOB`, such as @*:example.org"},
+		{name: "keep-user", kind: repeated, usage: "keep local media of users that fit this `GLOB`, such as @*:example.org; or of all users of application services (bridges)"},
 		{name: "keep-media", kind: repeated, usage: "keep local media whose id fits this `GLOB`"},
 		{name: "keep-type", kind: repeated, usage: "keep local media whose MIME type fits this `GLOB`, such as image/*"},
 		{

@@ -82,6 +82,7 @@ func (r *reader) config(a arrangement) *Config {
 	r.readHistory(cfg)
 	r.readMedia(cfg)
 	cfg.Media.Via = via
+	r.readAppServices(cfg)
 	cfg.Max = r.maxima()
 	cfg.MaxDuration = r.duration("max-duration", 0, 0)
 
@@ -153,8 +154,10 @@ func (r *reader) readHistory(cfg *Config) {
 }
 
 func (r *reader) readMedia(cfg *Config) {
+	users := r.globs("keep-user", userGlob)
 	cfg.Media = Media{
-		KeepUsers:           r.globs("keep-user", userGlob),
+		KeepBridged:         slices.Contains(users, keepBridges),
+		KeepUsers:           slices.DeleteFunc(users, func(glob string) bool { return glob == keepBridges }),
 		KeepMedia:           r.globs("keep-media", mediaGlob),
 		KeepTypes:           r.globs("keep-type", typeGlob),
 		DeleteConcurrency:   r.whole("delete-concurrency", 4, 1, 64),

@@ -39,6 +39,9 @@ func (r *run) localSource() sources.LocalMedia {
 func (r *run) keepShown(protect *stages.Protect, shown *stages.Shown) {
 	protect.Shown, protect.LetEventsGo = shown, !r.cfg.Media.KeepShown
 	protect.Users = stages.NewGlobs(r.cfg.Media.KeepUsers)
+	if r.cfg.Media.KeepBridged {
+		protect.Bridged = func(user string) bool { return r.cfg.BridgeOf(user, r.serverName) != "" }
+	}
 	protect.IDs = stages.NewGlobs(r.cfg.Media.KeepMedia)
 	protect.Types = stages.NewGlobs(r.cfg.Media.KeepTypes)
 }

@@ -40,8 +40,23 @@ const usersAtOnce = 1000
 func (r *run) newNoted(ctx context.Context) *noted {
 	return &noted{
 		users: map[string]amount{}, bridged: map[string]*amount{},
-		bridgedBy: func(users []string) (map[string]string, error) { return sources.BridgedBy(ctx, r.db.Reader, users) },
+		bridgedBy: func(users []string) (map[string]string, error) { return r.bridgedBy(ctx, users) },
 	}
+}
+
+// bridgedBy asks the database, which knows who was registered by an application service, and the registrations, which know
+// the user that a service itself acts as.
+func (r *run) bridgedBy(ctx context.Context, users []string) (map[string]string, error) {
+	found, err := sources.BridgedBy(ctx, r.db.Reader, users)
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range users {
+		if as := r.cfg.BridgeOf(user, r.serverName); as != "" && found[user] == "" {
+			found[user] = as
+		}
+	}
+	return found, nil
 }
 
 func (n *noted) outcome(o item.Outcome) {
@@ -124,7 +139,7 @@ func (r *run) warnOfBridged(context.Context) ([]string, error) {
 		return int(note.bridged[b].items - note.bridged[a].items)
 	})
 	return []string{fmt.Sprintf("of the local media that would go, %s were uploaded by users of application services (%s). Bridges remember "+
-		"what they uploaded and send the same id again, which would then show nothing. --keep-user keeps the media of users",
+		"what they uploaded and send the same id again, which would then show nothing. --keep-user keeps the media of users, --keep-user bridges of all of them",
 		all, some(services))}, note.failed
 }
 

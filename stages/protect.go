@@ -15,6 +15,8 @@ type Protect struct {
 	LetEventsGo bool
 	// Users, IDs and Types are what the admin wants to keep. They may be nil.
 	Users, IDs, Types *Globs
+	// Bridged says of a user whose media the admin wants to keep as that of bridges; nil if they do not.
+	Bridged func(userID string) bool
 	// Planned is the media of the plan that is carried out; nil without one.
 	Planned *PlannedMedia
 	Budget  *Budget
@@ -34,7 +36,7 @@ func (p *Protect) Do(m *item.Media) (out item.Outcome, ok bool) {
 		return keep(m.Keep)
 	case why != "" && (why != item.Event || !p.LetEventsGo):
 		return keep(why)
-	case p.Users.Match(m.UserID), p.IDs.Match(m.ID), p.IDs.Match(m.Key()), p.Types.Match(m.Type):
+	case p.Users.Match(m.UserID), p.Bridged != nil && p.Bridged(m.UserID), p.IDs.Match(m.ID), p.IDs.Match(m.Key()), p.Types.Match(m.Type):
 		return keep(item.Admin)
 	case !planned:
 		return keep(item.NotPlanned)
