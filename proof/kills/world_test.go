@@ -38,6 +38,7 @@ type world struct {
 	took      time.Duration // by the undisturbed run
 
 	stateDir string // of the run of runs that are killed
+	plan     string // that they carry out; empty: none
 	where    program.Where
 	// watching is told what the run says to its servers.
 	watching atomic.Pointer[watch]
@@ -116,7 +117,21 @@ func (w *world) whole(t *testing.T, then stock.Server) {
 // run starts a run with small batches, so that there is much between its begin and its end.
 func (w *world) run(t *testing.T) *program.Process {
 	t.Helper()
-	return program.Start(t, w.where, "--before", w.before, "--batch-size", "25", "--delete-concurrency", "2", "--purge-concurrency", "2", "-l", "INFO")
+	args := []string{"--before", w.before, "--batch-size", "25", "--delete-concurrency", "2", "--purge-concurrency", "2", "-l", "INFO"}
+	if w.plan != "" {
+		args = append(args, "--plan", w.plan)
+	}
+	return program.Start(t, w.where, args...)
+}
+
+// approve has all runs from now on carry out a plan.
+func (w *world) approve(t *testing.T) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "plan.json")
+	if r := program.Run(t, w.where, "plan", "--before", w.before, "--out", path); r.Code != 0 {
+		t.Fatalf("the plan: exit code %d\n%s", r.Code, r.Log)
+	}
+	w.plan = path
 }
 
 // furnish makes the rooms and what shows media, through the API. The media is planted afterwards, under the names given here.
@@ -291,6 +306,7 @@ func (w *world) plantRoom(ctx context.Context, p *sandbox.Plant, id string, i in
 func (w *world) begin(t *testing.T) {
 	t.Helper()
 	w.watching.Store(nil)
+	w.plan = ""
 	must(t, w.s.Reset(t.Context(), snapshot))
 	w.stateDir = t.TempDir()
 	w.where.StateDir = w.stateDir
@@ -370,6 +386,7 @@ func (w *world) same(t *testing.T) {
 func (w *world) nothingLeft(t *testing.T) {
 	t.Helper()
 	w.purges.Store(0)
+	w.plan = ""
 	r := w.run(t).Wait(t)
 	for _, f := range r.Summary(t).Flows {
 		if f.Done != 0 || f.Rows != 0 || f.Files != 0 || f.Finished != 0 {

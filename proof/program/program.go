@@ -116,11 +116,14 @@ type Process struct {
 	ended       chan struct{}
 }
 
-// Start starts `synupkeep run --json` with more arguments; the cut-off is 30 days where they say nothing else. The process is
-// killed when the test ends.
+// Start starts `synupkeep run --json`, or plan where that is the first argument, with more arguments; the cut-off is 30 days
+// where they say nothing else. The process is killed when the test ends.
 func Start(t testing.TB, w Where, args ...string) *Process {
 	t.Helper()
 	given := []string{"run"}
+	if len(args) > 0 && args[0] == "plan" {
+		given, args = args[:1:1], args[1:]
+	}
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--json") }) {
 		given = append(given, "--json")
 	}
