@@ -30,6 +30,7 @@ func (r *reader) apiURL() string {
 	}
 	const accepted = "http:// or https:// with a host, without user, query and fragment, such as http://localhost:8008; or " +
 		"unix:// with the path of a socket, such as unix:///run/synapse/main.sock"
+	value = r.withScheme(value)
 	u, err := url.Parse(value)
 	if err != nil || u.User != nil || strings.Contains(value, "@") {
 		r.problem(source, "", "is not such a URL", accepted) // it may hold a password

@@ -106,7 +106,7 @@ func ageFlags() []flagSpec {
 	return []flagSpec{
 		{
 			name: "delta", alias: "d",
-			usage: "delete what is older than this `AGE`: seconds, or 12h, 30d, 2w, 1y (default without the command run: 86400)",
+			usage: "delete what is older than this `AGE`: seconds, or 12h, 30d, 2w, 1y (default without the command run, and in the container image: 86400)",
 		},
 		{name: "before", usage: "delete what is older than this `TIME` instead: a date (its midnight in UTC) or an RFC 3339 time"},
 		{name: "history-delta", usage: "`AGE` for the history of rooms"},

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"synupkeep/internal/homeserver"
 )
@@ -27,7 +26,7 @@ func (r *reader) readHomeserver(cfg *Config) {
 	}
 	paths, source, mustBe := r.homeserverFiles()
 	if len(paths) == 0 {
-		r.readImage(cfg)
+		r.readImage()
 		return
 	}
 	found, err := homeserver.Read(paths...)
@@ -36,7 +35,7 @@ func (r *reader) readHomeserver(cfg *Config) {
 			r.unusable = "Synapse's configuration cannot be used: " + err.Error()
 			r.warn(r.unusable)
 		}
-		r.readImage(cfg)
+		r.readImage()
 		return
 	}
 	if err != nil {
@@ -61,6 +60,9 @@ func (r *reader) homeserverFiles() (paths []string, source string, mustBe bool) 
 	}
 	if path := r.env(homeserverVariable); path != "" {
 		return []string{path}, homeserverVariable, false // of Synapse's image, which makes one of the environment if there is none
+	}
+	if dir := r.env("SYNAPSE_CONFIG_DIR"); dir != "" {
+		return []string{filepath.Join(dir, "homeserver.yaml")}, "SYNAPSE_CONFIG_DIR", false
 	}
 	if r.in.DataDir == "" {
 		return nil, "", false
@@ -113,37 +115,6 @@ func (r *reader) databaseOf(found *homeserver.Config, name string) {
 		r.settings["postgres"] = setting{source: name, fromEnv: true, values: []string{main.Connection}}
 		r.secrets = append(r.secrets, main.Connection)
 	}
-}
-
-// readImage takes the variables of which Synapse's container image makes a configuration where there is no file
-// (docker/start.py and docker/conf/homeserver.yaml of Synapse): a password means PostgreSQL, none means SQLite.
-func (r *reader) readImage(*Config) {
-	password := r.secretVariable("POSTGRES_PASSWORD")
-	if r.hasDatabase() || password == "" && r.env("SYNAPSE_SERVER_NAME") == "" {
-		return
-	}
-	if password == "" {
-		r.noDatabase = true
-		r.problem("SYNAPSE_SERVER_NAME", "", "without POSTGRES_PASSWORD the server runs on SQLite", sqliteAdvice)
-		return
-	}
-	or := func(name, fallback string) string {
-		if value := r.env(name); value != "" {
-			return value
-		}
-		return fallback
-	}
-	var words []string
-	for _, word := range [][2]string{
-		{"host", or("POSTGRES_HOST", "db")},
-		{"port", or("POSTGRES_PORT", "5432")},
-		{"user", or("POSTGRES_USER", "synapse")},
-		{"dbname", or("POSTGRES_DB", "synapse")},
-		{"password", password},
-	} {
-		words = append(words, word[0]+"='"+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(word[1])+"'")
-	}
-	r.settings["postgres"] = setting{source: "POSTGRES_PASSWORD", fromEnv: true, values: []string{strings.Join(words, " ")}}
 }
 
 // secretVariable reads a variable, or the file that the variable of its name and _FILE names, as secrets are handed to

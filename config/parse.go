@@ -78,7 +78,7 @@ func (r *reader) config(a arrangement) *Config {
 	if cfg.StateDir == "" && slices.Contains(cfg.Flows, item.LocalMedia) {
 		r.warn("without --state-dir nothing is remembered: each run reads all events anew to see which local media they show")
 	}
-	r.readAges(cfg, a.bare)
+	r.readAges(cfg, a.bare || r.inContainer())
 	r.readHistory(cfg)
 	r.readMedia(cfg)
 	cfg.Media.Via = via
