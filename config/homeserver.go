@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"synupkeep/internal/homeserver"
 )
@@ -44,6 +45,10 @@ func (r *reader) readHomeserver(cfg *Config) {
 	}
 	cfg.Synapse = found
 	name := found.Files[0]
+	if via, _, _ := r.single("media-via"); found.NoMediaRepo && via == string(ViaAPI) && r.command.takes("media-via") {
+		r.warn("enable_media_repo is false in " + strings.Join(found.Files, ", ") + ": a worker answers for media (" + strings.Join(found.Workers, ", ") +
+			"), and --api-url must lead to it too, as that of a reverse proxy does")
+	}
 	r.fromHomeserver("media-store", name, r.storeOf(found))
 	if apis := found.AdminAPI(); len(apis) > 0 {
 		r.fromHomeserver("api-url", name, apis[0].URL())

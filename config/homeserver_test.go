@@ -153,6 +153,17 @@ func TestSecretsInFiles(t *testing.T) {
 	}
 }
 
+func TestMediaOfAWorkerIsNotAskedOfTheMainProcessWithoutAWord(t *testing.T) {
+	dir := data(t, "homeserver.yaml", homeserverYAML+"enable_media_repo: false\ninstance_map: {main: {host: h, port: 1}, media1: {host: h, port: 2}}\n")
+	cfg := parseIn(t, dir, onlyToken(), "run", "--delta", "30d", "--media-via", "api")
+	if text := strings.Join(cfg.Warnings, " "); !strings.Contains(text, "enable_media_repo is false") || !strings.Contains(text, "(media1)") {
+		t.Errorf("%q", cfg.Warnings)
+	}
+	if cfg := parseIn(t, dir, onlyToken(), "run", "--delta", "30d"); len(cfg.Warnings) != 0 {
+		t.Errorf("%q", cfg.Warnings)
+	}
+}
+
 func TestAListenerThatIsASocket(t *testing.T) {
 	dir := data(t, "homeserver.yaml", "database: {name: psycopg2, args: {dbname: d}}\nmedia_store_path: /m\n"+
 		"listeners: [{path: /run/synapse/main.sock, type: http, resources: [{names: [client]}]}]\n")

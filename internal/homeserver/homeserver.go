@@ -30,7 +30,10 @@ type Config struct {
 	NoMediaRepo bool
 	Providers   []Provider
 	Listeners   []Listener
-	Retention   Retention
+	// Workers are the processes beside the main one, by their names in instance_map, in order. The listeners are the main
+	// process's, whichever files were read: those of a worker have a key of their own (worker_listeners).
+	Workers   []string
+	Retention Retention
 	// RegistrationSecret is registration_shared_secret, a secret; RegistrationSecretFile is the file that holds it instead.
 	RegistrationSecret, RegistrationSecretFile string
 	// AppServices are the files that describe application services (app_service_config_files).
@@ -161,6 +164,12 @@ func (c *Config) fill(all section) error {
 	if c.Listeners, err = listeners(all); err != nil {
 		return err
 	}
+	for name := range all.section("instance_map") {
+		if name != "main" { // MAIN_PROCESS_INSTANCE_MAP_NAME of config/workers.py
+			c.Workers = append(c.Workers, name)
+		}
+	}
+	slices.Sort(c.Workers)
 	c.Retention.Messages = all.section("retention").truth("enabled", false)
 	media := all.section("media_retention")
 	c.Retention.LocalMedia, c.Retention.RemoteMedia = media.text("local_media_lifetime"), media.text("remote_media_lifetime")

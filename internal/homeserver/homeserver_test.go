@@ -170,6 +170,18 @@ func TestSeveralFiles(t *testing.T) {
 	}
 }
 
+// Synapse's purges are the main process's, whose listeners stay when a worker's file is read after it.
+func TestTheFileOfAWorkerChangesNoListener(t *testing.T) {
+	dir := t.TempDir()
+	shared := write(t, dir, "homeserver.yaml", "server_name: one\nlisteners: [{port: 8008, type: http, resources: [{names: [client]}]}]\n")
+	worker := write(t, dir, "worker.yaml", "worker_app: synapse.app.generic_worker\nworker_name: w\n"+
+		"worker_listeners: [{port: 8083, type: http, resources: [{names: [client]}]}]\n")
+	c, err := homeserver.Read(shared, worker)
+	if err != nil || len(c.AdminAPI()) != 1 || c.AdminAPI()[0].URL() != "http://localhost:8008" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 // What is wrong is told with its place, and without what stands there.
 func TestErrorsShowNothingSecret(t *testing.T) {
 	dir := t.TempDir()

@@ -27,6 +27,7 @@ for l in c.server.listeners:
     if l.type != "http" or not any("client" in r.names for r in l.http_options.resources): continue
     listeners.append([getattr(l, "port", 0), getattr(l, "path", None) or "", bool(getattr(l, "tls", False))])
 print("\n" + json.dumps({
+    "workers": sorted(set(c.worker.instance_map) - {"main"}),
     "server": c.server.server_name, "engine": main.config["name"], "args": main.config.get("args", {}), "stores": list(main.databases),
     "media": c.media.media_store_path, "listeners": listeners, "retention": c.retention.retention_enabled,
     "local_ms": c.media.media_retention_local_media_lifetime_ms, "providers": len(c.media.media_storage_providers),
@@ -35,6 +36,7 @@ print("\n" + json.dumps({
 
 type asSynapse struct {
 	Server    string
+	Workers   []string
 	Engine    string
 	Args      map[string]any
 	Stores    []string
@@ -81,6 +83,13 @@ func TestAsSynapseReadsIt(t *testing.T) {
 			"  b: {name: psycopg2, data_stores: [main], args: {dbname: b, host: h}}\n",
 		"old words": "database: {name: psycopg2, args: {dbname: d}}\nenable_media_repo: on\nretention: {enabled: yes}\n" +
 			"media_retention: {local_media_lifetime: 90d}\nbackup_media_store_path: " + backup + "\n",
+		"TLS, and a service of PostgreSQL": "tls_certificate_path: /x.crt\ntls_private_key_path: /x.key\n" +
+			"database: {name: psycopg2, args: {service: synapse, sslmode: verify-full, host: 'a,b', user: u, database: d}}\n" +
+			"listeners: [{port: 8448, tls: true, type: http, resources: [{names: [client, federation]}]}]\nmedia_store_path: " + dir + "/elsewhere\n",
+		"workers": "instance_map: {main: {host: localhost, port: 9093}, media2: {host: localhost, port: 9094}, media1: {path: /run/m.sock}}\n" +
+			"media_instance_running_background_jobs: media1\nenable_media_repo: false\n" +
+			"listeners: [{port: 9093, type: http, bind_addresses: ['127.0.0.1'], resources: [{names: [replication]}]}, " +
+			"{port: 8008, type: http, bind_addresses: ['127.0.0.1'], resources: [{names: [client, federation]}]}]\n",
 		"sockets": "listeners: [{path: " + filepath.Join(dir, "s.sock") + ", type: http, resources: [{names: [client, federation]}]}, " +
 			"{port: 8008, type: http, bind_addresses: ['127.0.0.1'], resources: [{names: [client]}]}]\n",
 	} {
@@ -117,6 +126,9 @@ func compareWithSynapse(t *testing.T, want asSynapse, paths ...string) {
 	}
 	if c.Retention.Messages != want.Retention || (c.Retention.LocalMedia != "") != (want.LocalMS != nil) || len(c.Providers) != want.Providers {
 		t.Errorf("retention %+v and %d providers; Synapse: %+v", c.Retention, len(c.Providers), want)
+	}
+	if strings.Join(c.Workers, " ") != strings.Join(want.Workers, " ") {
+		t.Errorf("workers %q; Synapse: %q", c.Workers, want.Workers)
 	}
 	if len(c.AdminAPI()) != len(want.Listeners) {
 		t.Errorf("listeners %+v; Synapse: %v", c.AdminAPI(), want.Listeners)
