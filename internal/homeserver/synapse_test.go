@@ -87,7 +87,7 @@ func TestAsSynapseReadsIt(t *testing.T) {
 			"database: {name: psycopg2, args: {service: synapse, sslmode: verify-full, host: 'a,b', user: u, database: d}}\n" +
 			"listeners: [{port: 8448, tls: true, type: http, resources: [{names: [client, federation]}]}]\nmedia_store_path: " + dir + "/elsewhere\n",
 		"workers": "instance_map: {main: {host: localhost, port: 9093}, media2: {host: localhost, port: 9094}, media1: {path: /run/m.sock}}\n" +
-			"media_instance_running_background_jobs: media1\nenable_media_repo: false\n" +
+			"media_instance_running_background_jobs: media1\n" +
 			"listeners: [{port: 9093, type: http, bind_addresses: ['127.0.0.1'], resources: [{names: [replication]}]}, " +
 			"{port: 8008, type: http, bind_addresses: ['127.0.0.1'], resources: [{names: [client, federation]}]}]\n",
 		"sockets": "listeners: [{path: " + filepath.Join(dir, "s.sock") + ", type: http, resources: [{names: [client, federation]}]}, " +
