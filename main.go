@@ -64,6 +64,7 @@ func commands(board *progress.Board) map[config.Command]command {
 		config.CommandDoctor: doctor.Run,
 		config.CommandRepair: repair.With(repair.NewConsole(os.Stdin, os.Stderr)),
 		config.CommandCron:   command(cron.With(watched.Run)),
+		config.CommandHealth: cron.Ask,
 		config.CommandToken:  token.Get(token.AskAt(os.Stdin, os.Stderr)),
 	}
 }

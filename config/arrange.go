@@ -166,6 +166,12 @@ func (s *scanner) commandOf() {
 			s.problem("token", "", "takes no arguments", "flags only; the password is asked for")
 			s.out.positionals = nil
 		}
+	case CommandHealth:
+		s.checkFlags()
+		if len(s.out.positionals) > 0 {
+			s.problem("health", "", "takes no arguments", "flags only")
+			s.out.positionals = nil
+		}
 	case CommandRepair:
 		s.checkFlags()
 		s.checkRepairable()

@@ -17,6 +17,7 @@ const (
 	CommandRepair  Command = "repair"
 	CommandCron    Command = "cron"
 	CommandToken   Command = "token"
+	CommandHealth  Command = "health"
 	CommandVersion Command = "version"
 	CommandHelp    Command = "help"
 )
@@ -81,6 +82,11 @@ func commands() []commandSpec {
 			usageText:   "token --token-file FILE [flags]",
 			description: tokenDescription, examples: tokenExamples(), exitCodes: tokenExitCodes, flags: flags(CommandToken),
 		},
+		{
+			command: CommandHealth, usage: "ask a synupkeep cron whether its runs end well", connects: true,
+			usageText:   "health [flags]",
+			description: healthDescription, examples: healthExamples(), exitCodes: healthExitCodes, flags: flags(CommandHealth),
+		},
 		{command: CommandVersion, usage: "print the version", usageText: "version"},
 		{command: CommandHelp, usage: "print this text, or that of a command", usageText: "help [command]"},
 	}
@@ -118,7 +124,9 @@ func (c commandSpec) deletes() bool {
 func (c commandSpec) needsToken() bool { return c.command != CommandUsage }
 
 // needsDatabase says that the admin API alone does not do.
-func (c commandSpec) needsDatabase() bool { return c.command != CommandToken }
+func (c commandSpec) needsDatabase() bool {
+	return c.command != CommandToken && c.command != CommandHealth
+}
 
 // text is the description with examples and exit codes.
 func (c commandSpec) text() string {

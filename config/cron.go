@@ -5,13 +5,17 @@ import (
 	"strconv"
 	"time"
 
+	"synupkeep/internal/logging"
 	"synupkeep/internal/schedule"
 )
 
 // defaultSchedule is that of the container of 1.0.0.
 const defaultSchedule = "0 4 * * *"
 
-// Cron is the configuration of CommandCron.
+// defaultListen is where CommandHealth asks.
+const defaultListen = "127.0.0.1:9464"
+
+// Cron is the configuration of CommandCron, and of CommandHealth, which has Listen only.
 type Cron struct {
 	Schedule *schedule.Schedule
 	Jitter   time.Duration
@@ -25,6 +29,15 @@ func (r *reader) readCron(cfg *Config) {
 		return
 	}
 	cfg.Cron = Cron{Schedule: r.schedule(), Jitter: r.duration("jitter", 0, 0), RunNow: r.truth("run-now", false), Listen: r.address("listen")}
+}
+
+// health is the configuration of CommandHealth: nothing else is read, a check must not fail for what a run is told.
+func (r *reader) health() *Config {
+	listen := r.address("listen")
+	if listen == "" {
+		listen = defaultListen
+	}
+	return &Config{Command: CommandHealth, Level: logging.LevelInfo, LogFormat: logging.Text, Cron: Cron{Listen: listen}}
 }
 
 // schedule reads the times in the zone of TZ. A zone that is not known would pass for UTC.

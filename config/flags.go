@@ -36,8 +36,8 @@ func (f flagSpec) variables() []string {
 
 // flagSpecs lists the flags of all commands.
 func flagSpecs() []flagSpec {
-	run, plan, usage, doctor, repair, cron, token := CommandRun, CommandPlan, CommandUsage, CommandDoctor,
-		CommandRepair, CommandCron, CommandToken
+	run, plan, usage, doctor, repair, cron, token, health := CommandRun, CommandPlan, CommandUsage, CommandDoctor,
+		CommandRepair, CommandCron, CommandToken, CommandHealth
 	return slices.Concat(
 		of(databaseFlag(), run, plan, usage, doctor, repair, cron),
 		of(apiFlags(), run, plan, usage, doctor, repair, cron, token),
@@ -56,6 +56,7 @@ func flagSpecs() []flagSpec {
 		of(planFileFlag(), run),
 		of(runFlags(), run, cron),
 		of(cronFlags(), cron),
+		of(listenFlag(), cron, health),
 		of(planFlags(), plan),
 		of(repairFlags(), repair),
 		of(tokenFlags(), token),
@@ -211,8 +212,15 @@ func cronFlags() []flagSpec {
 		},
 		{name: "jitter", fallback: "0", usage: "`DURATION` of which a part, at random, is waited for each time, so that not all servers begin at once"},
 		{name: "run-now", kind: truth, usage: "run once at the begin, too"},
-		{name: "listen", usage: "`ADDRESS` such as 127.0.0.1:9464 at which to answer /health (200 if the last run ended well, else 503) and /metrics"},
 	}
+}
+
+func listenFlag() []flagSpec {
+	return []flagSpec{{
+		name: "listen",
+		usage: "`ADDRESS` such as 127.0.0.1:9464 at which cron answers /health (200 if the last run ended well, else 503) and /metrics, and health asks " +
+			"(default for health: " + defaultListen + ")",
+	}}
 }
 
 func runFlags() []flagSpec {

@@ -146,6 +146,23 @@ const cronExitCodes = `  0         stopped by SIGINT or SIGTERM while no run was
   2         wrong usage or configuration
   130, 143  stopped by SIGINT, SIGTERM during a run, which ended for that; its report is written`
 
+const healthDescription = `health asks the synupkeep cron of this machine, or of this container, at its --listen address, and prints what it answers:
+whether the last run ended well, when it was and when the next one is. It is made for the health check of a container, in
+which there is no other program.`
+
+func healthExamples() []string {
+	return []string{
+		"synupkeep health                           # of synupkeep cron --listen 127.0.0.1:9464",
+		"synupkeep health --listen 127.0.0.1:9000",
+		"synupkeep health --listen :9464            # as cron has it, for every address of the machine",
+	}
+}
+
+const healthExitCodes = `  0         the last run ended well, or none has ended yet
+  1         it did not, or the next one is overdue, or nobody answers
+  2         wrong usage or configuration
+  130, 143  interrupted by SIGINT, SIGTERM`
+
 const tokenDescription = `token gets the access token of a server admin and writes it to a file of mode 0600, for --token-file. It logs in as --user
 with a password that it asks for, which is no argument because every user of the machine can see those; or, with
 --register, makes a new admin with the server's registration_shared_secret (from Synapse's homeserver.yaml or

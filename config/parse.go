@@ -53,7 +53,12 @@ func Parse(in Input) (*Config, Command, error) {
 	}
 	r := &reader{in: in, command: spec, problems: a.problems, secrets: slices.Clone(a.positionals)}
 	r.collect(found)
-	cfg := r.config(a)
+	var cfg *Config
+	if a.command == CommandHealth {
+		cfg = r.health()
+	} else {
+		cfg = r.config(a)
+	}
 	if err := r.problems.orNil(); err != nil {
 		return nil, a.command, err
 	}
