@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(withSandbox{m}, map[string]func(){"synupkeep": main})
+	testscript.Main(withSandbox{m}, map[string]func(){"synupkeep": main, "jq-in-go": jqInGo})
 }
 
 // withSandbox stops the sandbox that some tests start.
