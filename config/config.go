@@ -40,6 +40,8 @@ type Config struct {
 	// User is whose token CommandToken gets, Register the secret with which it makes that user first, or empty.
 	User     string
 	Register Secret
+	// IfNeeded says that CommandToken leaves a token that works as it is.
+	IfNeeded bool
 
 	// Synapse is Synapse's own configuration, nil where none was found.
 	Synapse *homeserver.Config

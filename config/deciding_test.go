@@ -97,7 +97,7 @@ func TestEveryFieldIsKnownToDecideOrNot(t *testing.T) {
 		{
 			Config{},
 			"Flows Ages History Media AppServices", // the last by the word bridges of --keep-user
-			"Command User Register Postgres APIURL Token MediaStore StateDir Max MaxDuration Synapse Cron RetryFor Level LogFormat Quiet JSON Report HTML " +
+			"Command User Register IfNeeded Postgres APIURL Token MediaStore StateDir Max MaxDuration Synapse Cron RetryFor Level LogFormat Quiet JSON Report HTML " +
 				"Outcomes Metrics Ping Top Out Plan Yes Warnings origins hidden",
 		},
 		{History{}, "Rooms NotRooms Limit GapGrace ReportHold KeepPinned", "InFlight RatePerMinute Timeout"},

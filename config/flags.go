@@ -243,6 +243,7 @@ func tokenFlags() []flagSpec {
 	return []flagSpec{
 		{name: "user", usage: "`USER` who is a server admin, by name or id (default with --register: synupkeep)"},
 		{name: "register", kind: truth, usage: "make this user anew, with the server's registration secret"},
+		{name: "if-needed", kind: truth, usage: "do nothing where the file holds the token of a server admin already"},
 	}
 }
 

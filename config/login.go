@@ -19,6 +19,7 @@ func (r *reader) readLogin(cfg *Config) {
 		r.problem(source, user, "is not a user", "a name such as admin, or an id such as @admin:example.org; with --register a name")
 	}
 	cfg.User = user
+	cfg.IfNeeded = r.truth("if-needed", false)
 	if register {
 		cfg.Register = r.registrationSecret(cfg)
 	}

@@ -30,12 +30,19 @@ const masAdvice = "This server leaves logging in to Matrix Authentication Servic
 // secret, sees that the token is an admin's, and writes it. What it says of a failure goes to the log.
 func Get(ask Ask) func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause {
 	return func(ctx, feed context.Context, cfg *config.Config, log *logging.Logger, stdout io.Writer) []item.Cause {
-		err := get(feed, cfg, log, ask)
+		var held bool
+		var err error
+		if cfg.IfNeeded {
+			held, err = holds(feed, cfg, log)
+		}
+		if err == nil && !held {
+			err = get(feed, cfg, log, ask)
+		}
 		if cause := context.Cause(feed); cause != nil {
 			err = cause
 		}
 		if err == nil {
-			err = say(stdout, cfg)
+			err = say(stdout, cfg, held)
 		}
 		if err == nil {
 			return nil
@@ -49,13 +56,33 @@ func Get(ask Ask) func(ctx, feed context.Context, cfg *config.Config, log *loggi
 	}
 }
 
-func say(stdout io.Writer, cfg *config.Config) error {
+func say(stdout io.Writer, cfg *config.Config, held bool) error {
+	if held {
+		_, err := fmt.Fprintf(stdout, "%s holds the token of a server admin already: nothing was done\n", cfg.Token.File)
+		return err
+	}
 	_, err := fmt.Fprintf(stdout, "the token of %s is in %s; give it with --token-file, or SYNUPKEEP_TOKEN_FILE\n", cfg.User, cfg.Token.File)
 	return err
 }
 
 func failed(cause item.Cause, doing string, err error, hint string) error {
 	return &item.RunError{Cause: cause, Doing: doing, Err: err, Hint: hint}
+}
+
+// holds says whether the file holds a token that is an admin's. What else it holds, or an old token, makes place for a new one.
+func holds(ctx context.Context, cfg *config.Config, log *logging.Logger) (bool, error) {
+	secret, err := cfg.Token.Read()
+	if err != nil {
+		return false, nil // whatever is wrong with the file, it is written anew
+	}
+	log.Hide(secret.Reveal())
+	client := synapse.NewClient(cfg.APIURL, fixed(secret.Reveal()))
+	defer client.Close()
+	err = client.CheckAdmin(ctx)
+	if err != nil && synapse.Classify(err) != synapse.Unauthorized {
+		return false, failed(item.CauseFailed, "try the token that "+cfg.Token.File+" holds", err, synapse.Advice(err))
+	}
+	return err == nil, nil
 }
 
 func get(ctx context.Context, cfg *config.Config, log *logging.Logger, ask Ask) error {

@@ -246,3 +246,44 @@ func TestANewAdminByTheRegistrationSecret(t *testing.T) {
 		t.Errorf("a wrong secret: %v\n%s", causes, log)
 	}
 }
+
+func TestATokenThatWorksIsLeftAsItIsWhereNoneIsNeeded(t *testing.T) {
+	s := sandbox.Shared(t)
+	newUser(t, s, "needed", true)
+	cfg := configuration(t, s, "needed")
+	cfg.IfNeeded = true
+	unasked := func(context.Context, string) (string, error) {
+		t.Error("somebody was asked for a password")
+		return "", token.ErrNobody
+	}
+	held := func() string {
+		t.Helper()
+		content, err := os.ReadFile(cfg.Token.File)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	for _, what := range []string{"", "\n", "two words\n", "syt_of_yesterday\n"} {
+		if what != "" {
+			if err := os.WriteFile(cfg.Token.File, []byte(what), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if causes, out, log := get(t, cfg, typing(password)); causes != nil || held() == what {
+			t.Fatalf("%q in the file: %v\n%s%s", what, causes, out, log)
+		}
+		worksForAnAdmin(t, cfg)
+		before := held()
+		if causes, out, log := get(t, cfg, unasked); causes != nil || held() != before || !strings.Contains(out, "nothing was done") {
+			t.Errorf("%v\n%s%s", causes, out, log)
+		}
+	}
+	// A server that is away says nothing of the token.
+	before := held()
+	away := *cfg
+	away.APIURL = "http://127.0.0.1:1"
+	if causes, _, _ := get(t, &away, unasked); item.ExitCode(causes) != 1 || held() != before {
+		t.Errorf("%v", causes)
+	}
+}
