@@ -91,7 +91,7 @@ func (p *Ping) End(ctx context.Context, s Summary) error {
 		if f.Ran {
 			fmt.Fprintf(&b, "%s: %s done, %s kept, %s skipped, %s left, %s failed, %s freed, took %s\n", line(string(f.Flow)),
 				humanize.Comma(f.Done), humanize.Comma(f.KeptTotal), humanize.Comma(f.SkippedTotal), humanize.Comma(f.LeftTotal),
-				humanize.Comma(f.Failed), humanize.IBytes(uint64(max(0, f.Bytes))), took(f.DurationS))
+				humanize.Comma(f.Failed), bytesOf(f.Bytes), took(f.DurationS))
 		}
 	}
 	fmt.Fprintln(&b, verdict(s))

@@ -77,11 +77,9 @@ func writePlannedFlows(b *bytes.Buffer, flows []FlowSummary) {
 	align(b, "", rows, 0)
 }
 
-func bytesOf(n int64) string { return humanize.IBytes(uint64(max(0, n))) }
-
 func writePlannedFlow(b *bytes.Buffer, f FlowSummary) {
 	details := [][2]string{
-		{"would go", wouldGo(f)},
+		{"would go", amounts(f, true)},
 		{"held by", reasons(f.HeldBy)},
 		{"would stay", reasons(f.Kept)},
 		{"skipped", reasons(f.Skipped)},
@@ -97,33 +95,6 @@ func writePlannedFlow(b *bytes.Buffer, f FlowSummary) {
 		wrap(b, fmt.Sprintf("  %-10s  ", d[0]), d[1])
 	}
 	writeShares(b, f.Shares)
-}
-
-func wouldGo(f FlowSummary) string {
-	rows := [2]string{"row", "rows"}
-	if f.Flow == item.History {
-		rows = [2]string{"message", "messages"}
-	}
-	var words []string
-	if f.Rows > 0 {
-		words = append(words, number(f.Rows, rows[0], rows[1]))
-	}
-	if f.Pinned > 0 {
-		words = append(words, humanize.Comma(f.Pinned)+" of them pinned")
-	}
-	if f.Shown > 0 {
-		words = append(words, fmt.Sprintf("%s of them (%s) shown by kept events", humanize.Comma(f.Shown), bytesOf(f.ShownBytes)))
-	}
-	if f.Files > 0 {
-		words = append(words, number(f.Files, "file", "files"))
-	}
-	if f.Finished > 0 {
-		words = append(words, "among them those of "+number(f.Finished, "media whose row", "media whose rows")+" an earlier run had deleted")
-	}
-	if f.Missing > 0 {
-		words = append(words, number(f.Missing, "file is", "files are")+" not there any more")
-	}
-	return strings.Join(words, ", ")
 }
 
 // writeShares names who has the most, numbers first: what follows them may be as long as it likes.

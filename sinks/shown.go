@@ -19,12 +19,7 @@ func (s Summary) Verdict() string {
 }
 
 // Deleted says in words what a flow deleted, or would delete. It is empty if that is nothing.
-func (s Summary) Deleted(f FlowSummary) string {
-	if s.Plan() {
-		return wouldGo(f)
-	}
-	return deleted(f)
-}
+func (s Summary) Deleted(f FlowSummary) string { return amounts(f, s.Plan()) }
 
 // Line makes one printable line of a bounded length out of any text.
 func Line(text string) string { return line(text) }

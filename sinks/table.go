@@ -89,7 +89,7 @@ func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
 			cutOff = f.CutOff.Format("2006-01-02 15:04")
 		}
 		if f.Flow != item.History {
-			freed = humanize.IBytes(uint64(max(0, f.Bytes)))
+			freed = bytesOf(f.Bytes)
 		}
 		if f.Ran {
 			duration = took(f.DurationS)
@@ -112,14 +112,14 @@ func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {
 	return nil
 }
 
-// writeReasons says more about one flow, as far as there is more to say.
 func anyBegun(flows []FlowSummary) bool {
 	return slices.ContainsFunc(flows, func(f FlowSummary) bool { return f.Ran || f.Examined > 0 })
 }
 
+// writeReasons says more about one flow, as far as there is more to say.
 func writeReasons(b *bytes.Buffer, f FlowSummary) {
 	details := [][2]string{
-		{"deleted", deleted(f)},
+		{"deleted", amounts(f, false)},
 		{"held by", reasons(f.HeldBy)},
 		{"kept", reasons(f.Kept)},
 		{"skipped", reasons(f.Skipped)},
@@ -135,34 +135,6 @@ func writeReasons(b *bytes.Buffer, f FlowSummary) {
 	for _, d := range details {
 		fmt.Fprintf(b, "  %-8s  %s\n", d[0], d[1])
 	}
-}
-
-func deleted(f FlowSummary) string {
-	rows := [2]string{"row", "rows"}
-	if f.Flow == item.History {
-		rows = [2]string{"message", "messages"}
-	}
-	var words []string
-	if f.Rows > 0 {
-		words = append(words, number(f.Rows, rows[0], rows[1]))
-	}
-	if f.Pinned > 0 {
-		words = append(words, humanize.Comma(f.Pinned)+" of them pinned (--keep-pinned keeps those)")
-	}
-	if f.Shown > 0 {
-		words = append(words, fmt.Sprintf("%s of them (%s) shown by kept events (--keep-shown=false)",
-			humanize.Comma(f.Shown), humanize.IBytes(uint64(f.ShownBytes))))
-	}
-	if f.Files > 0 {
-		words = append(words, number(f.Files, "file", "files"))
-	}
-	if f.Finished > 0 {
-		words = append(words, "among them those of "+number(f.Finished, "media whose row", "media whose rows")+" an earlier run had deleted")
-	}
-	if f.Missing > 0 {
-		words = append(words, number(f.Missing, "file was", "files were")+" not there any more")
-	}
-	return strings.Join(words, ", ")
 }
 
 // reasons lists the most frequent first, equal ones by name, and counts together what is too much for a line.
