@@ -188,7 +188,6 @@ type server struct {
 	*sandbox.Server
 
 	data        string
-	uid, gid    int
 	goes, young string // mxc
 	room        string
 	before      stock.Media
@@ -208,23 +207,32 @@ func prepare(t *testing.T, uid, gid int) *server {
 		t.Fatal(err)
 	}
 	one := seeded.server
-	one.data, one.uid, one.gid = t.TempDir(), uid, gid
-	one.before = stock.OfMedia(t, s)
+	one.lay(t, uid, gid, "")
+	return &one
+}
+
+// lay makes the data directory, which Synapse's homeserver.yaml with some more lines is in, and gives it and the media away.
+func (s *server) lay(t *testing.T, uid, gid int, more string) {
+	t.Helper()
+	s.data, s.before = t.TempDir(), stock.OfMedia(t, s.Server)
 	content, err := os.ReadFile(filepath.Join(s.Dir(), "homeserver.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	// In the container the media lies where Synapse's image has it, on a volume of its own.
 	content = bytes.ReplaceAll(content, []byte(s.MediaStore()), []byte("/data/media"))
+	if more != "" { // JSON is YAML, and lines follow no JSON
+		content = append(bytes.TrimSuffix(bytes.TrimSpace(content), []byte("}")), ", "+more+"}"...)
+	}
 	for file, text := range map[string]string{"homeserver.yaml": string(content), "token": s.AdminToken() + "\n"} {
-		if err := os.WriteFile(filepath.Join(one.data, file), []byte(text), 0o400); err != nil {
+		if err := os.WriteFile(filepath.Join(s.data, file), []byte(text), 0o400); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(one.data, 0o700); err != nil {
+	if err := os.Chmod(s.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{one.data, s.MediaStore()} {
+	for _, dir := range []string{s.data, s.MediaStore()} {
 		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 			return errors.Join(err, os.Lchown(path, uid, gid))
 		})
@@ -232,10 +240,9 @@ func prepare(t *testing.T, uid, gid int) *server {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(filepath.Join(one.data, "media"), 0o755); err != nil { // a mount point
+	if err := os.Mkdir(filepath.Join(s.data, "media"), 0o755); err != nil { // a mount point
 		t.Fatal(err)
 	}
-	return &one
 }
 
 func seed(t *testing.T, s *sandbox.Server) (one server) {

@@ -200,36 +200,59 @@ func TestTheImageRunsByASchedule(t *testing.T) {
 		container: container(t), user: "0:0", volumes: s.volumes(),
 		env: []string{tokenFile, "SYNUPKEEP_DELTA=30d", "TZ=Asia/Kathmandu", "SYNUPKEEP_DOCKER_CRON_SCHEDULE=30 3 1 1 *"},
 	}
-	cmd := from.command(t.Context(), "cron", "--run-now")
-	var log watched
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
+	running := from.begin(t, "cron", "--run-now")
+	running.until(t, "waiting for the next run")
+	s.done(t)
+	running.end(t, syscall.SIGTERM)
+	for _, text := range []string{"-01-01T03:30:00+05:45", "stopped while no run was at work", "1 local media item deleted"} {
+		if !strings.Contains(running.log.String(), text) {
+			t.Errorf("%q is missing:\n%s", text, running.log.String())
+		}
+	}
+}
+
+// running is a container that is at work.
+type running struct {
+	cmd    *exec.Cmd
+	log    watched
+	waited chan error
+}
+
+func (s start) begin(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{cmd: s.command(t.Context(), args...), waited: make(chan error, 1)}
+	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
+	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waited := make(chan error, 1)
-	go func() { waited <- cmd.Wait() }()
-	for begun := time.Now(); !strings.Contains(log.String(), "waiting for the next run"); {
+	go func() { r.waited <- r.cmd.Wait() }()
+	return r
+}
+
+// until waits for a text in what it logs.
+func (r *running) until(t *testing.T, text string) {
+	t.Helper()
+	for begun := time.Now(); !strings.Contains(r.log.String(), text); {
 		select {
-		case err := <-waited:
-			t.Fatalf("it ended: %v\n%s", err, log.String())
+		case err := <-r.waited:
+			t.Fatalf("it ended: %v\n%s", err, r.log.String())
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Since(begun) > 2*time.Minute {
-			t.Fatalf("no run came to its end:\n%s", log.String())
+			t.Fatalf("no %q came:\n%s", text, r.log.String())
 		}
 	}
-	s.done(t)
-	// The container has the host's numbers for processes, and buildah hands no signal on but SIGKILL.
-	if err := syscall.Kill(descendant(t, cmd.Process.Pid, "/synupkeep"), syscall.SIGTERM); err != nil {
+}
+
+// end tells the program to stop: the container has the host's numbers for processes, and buildah hands no signal on but
+// SIGKILL.
+func (r *running) end(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(descendant(t, r.cmd.Process.Pid, "/synupkeep"), signal); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-waited; err != nil {
-		t.Errorf("%v\n%s", err, log.String())
-	}
-	for _, text := range []string{"-01-01T03:30:00+05:45", "stopped while no run was at work", "1 local media item deleted"} {
-		if !strings.Contains(log.String(), text) {
-			t.Errorf("%q is missing:\n%s", text, log.String())
-		}
+	if err := <-r.waited; err != nil {
+		t.Errorf("%v\n%s", err, r.log.String())
 	}
 }
 
