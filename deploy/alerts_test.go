@@ -115,7 +115,7 @@ func TestWhatWakesSomebody(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	ended := func(hoursAgo int, causes ...item.Cause) sinks.Summary {
 		end := now.Add(time.Duration(-hoursAgo) * time.Hour)
-		s := sinks.Summary{ServerName: "example.org", Started: end.Add(-time.Hour), Ended: end, Flows: []sinks.FlowSummary{{Flow: item.History, Ran: true}}}
+		s := sinks.Summary{ServerName: "example.org", Ending: sinks.Ending{Started: end.Add(-time.Hour), Ended: end}, Flows: []sinks.FlowSummary{{Flow: item.History, Ran: true}}}
 		for _, c := range causes {
 			s.AddCause(c)
 		}

@@ -68,7 +68,7 @@ func TestNothingReachesTheTerminalRaw(t *testing.T) {
 
 // A newline in a key must not make a line of its own: it could say "done (exit code 0)".
 func TestTheLastLineIsOurs(t *testing.T) {
-	s := sinks.Summary{Warnings: []string{"x\n\ndone: all is well (exit code 0)\n"}}
+	s := sinks.Summary{Ending: sinks.Ending{Warnings: []string{"x\n\ndone: all is well (exit code 0)\n"}}}
 	s.AddError(&item.RunError{Cause: item.CauseLocked, Doing: "take the lock\n\ndone (exit code 0)\n"})
 	var table bytes.Buffer
 	if err := sinks.WriteTable(&table, s); err != nil {
@@ -110,8 +110,8 @@ func TestJSONRoundTrip(t *testing.T) {
 func TestJSONHasNoNullAndUTCTimes(t *testing.T) {
 	zone := time.FixedZone("EST", -5*3600)
 	s := sinks.Summary{
-		Started: fourOClock.In(zone), Ended: fourOClock.Add(time.Minute).In(zone),
-		Flows: []sinks.FlowSummary{{Flow: item.History, CutOff: fourOClock.In(zone)}},
+		Ending: sinks.Ending{Started: fourOClock.In(zone), Ended: fourOClock.Add(time.Minute).In(zone)},
+		Flows:  []sinks.FlowSummary{{Flow: item.History, CutOff: fourOClock.In(zone)}},
 	}
 	var b bytes.Buffer
 	if err := sinks.WriteJSON(&b, s); err != nil {
@@ -134,7 +134,7 @@ func TestJSONHasNoNullAndUTCTimes(t *testing.T) {
 
 func TestWritingSetsTheExitCodeByTheCauses(t *testing.T) {
 	var b bytes.Buffer
-	s := sinks.Summary{ExitCode: 0, Causes: []item.Cause{item.CauseItems, "unheard of"}}
+	s := sinks.Summary{Ending: sinks.Ending{ExitCode: 0, Causes: []item.Cause{item.CauseItems, "unheard of"}}}
 	if err := sinks.WriteJSON(&b, s); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func writePlan(w io.Writer, s Summary) error {
 		writePlannedFlow(&b, f)
 	}
 	writeFailures(&b, s, "cannot be deleted")
-	writeNotes(&b, s)
+	writeNotes(&b, s.Ending)
 	fmt.Fprintf(&b, "\n%s\n", planVerdict(s))
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
@@ -165,14 +165,14 @@ func clip(text string, most int) string {
 	return string(runes[:most-1]) + "…"
 }
 
-func writeNotes(b *bytes.Buffer, s Summary) {
-	if len(s.Warnings)+len(s.Errors) > 0 {
+func writeNotes(b *bytes.Buffer, end Ending) {
+	if len(end.Warnings)+len(end.Errors) > 0 {
 		fmt.Fprintln(b)
 	}
-	for _, w := range s.Warnings {
+	for _, w := range end.Warnings {
 		wrap(b, "warning: ", line(w))
 	}
-	for _, e := range s.Errors {
+	for _, e := range end.Errors {
 		wrap(b, e.label()+" ", e.Text())
 		if e.Hint != "" {
 			wrap(b, "  hint: ", line(e.Hint))

@@ -42,7 +42,7 @@ func WriteTable(w io.Writer, s Summary) error {
 	}
 	writeFailures(&b, s, "failed")
 	writeLeftPurges(&b, s)
-	writeMessages(&b, s)
+	writeMessages(&b, s.Ending)
 	fmt.Fprintf(&b, "\n%s\n", verdict(s))
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
@@ -202,14 +202,14 @@ func writeLeftPurges(b *bytes.Buffer, s Summary) {
 	}
 }
 
-func writeMessages(b *bytes.Buffer, s Summary) {
-	if len(s.Warnings)+len(s.Errors) > 0 {
+func writeMessages(b *bytes.Buffer, end Ending) {
+	if len(end.Warnings)+len(end.Errors) > 0 {
 		fmt.Fprintln(b)
 	}
-	for _, w := range s.Warnings {
+	for _, w := range end.Warnings {
 		fmt.Fprintln(b, "warning:", line(w))
 	}
-	for _, e := range s.Errors {
+	for _, e := range end.Errors {
 		fmt.Fprintln(b, e.label(), e.Text())
 		if e.Hint != "" {
 			fmt.Fprintln(b, "  hint:", line(e.Hint))

@@ -156,7 +156,7 @@ func (t *Tally) Summary() Summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Summary{
-		Redact:             t.Redact,
+		Ending:             Ending{Redact: t.Redact},
 		Failures:           slices.Clone(t.failures),
 		FailuresNotNamed:   t.failuresNotNamed,
 		LeftPurges:         slices.Clone(t.leftPurges),

@@ -13,18 +13,11 @@ const usageSchema = 1
 // its JSON. A part that could not be read is nil, and Errors says why.
 type Usage struct {
 	// Schema is the version of this JSON: it changes when the meaning of a key does, and not when one is added.
-	Schema     int          `json:"schema"`
-	Version    string       `json:"version"`
-	Command    string       `json:"command"` // usage
-	ServerName string       `json:"server_name"`
-	Started    time.Time    `json:"started,omitzero"`
-	Ended      time.Time    `json:"ended,omitzero"`
-	DurationS  float64      `json:"duration_s"`
-	ExitCode   int          `json:"exit_code"`
-	Causes     []item.Cause `json:"causes"`
-	Errors     []RunFailure `json:"errors"`
-	// Warnings is what the reader should know of the numbers.
-	Warnings []string `json:"warnings"`
+	Schema     int    `json:"schema"`
+	Version    string `json:"version"`
+	Command    string `json:"command"` // usage
+	ServerName string `json:"server_name"`
+	Ending
 
 	Database *UsageDatabase `json:"database,omitempty"`
 	// Curves are in the order of item.Flows; that of a part that could not be read is not there.
@@ -38,9 +31,6 @@ type Usage struct {
 	URLCache    *UsageURLCache    `json:"url_cache,omitempty"`
 	Tables      *UsageTables      `json:"tables,omitempty"`
 	Leftovers   *UsageLeftovers   `json:"leftovers,omitempty"`
-
-	// Redact takes secrets out of a text before it is written.
-	Redact Redact `json:"-"`
 }
 
 // UsageDatabase is the database as a whole.

@@ -5,28 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/printable"
 )
-
-// AddError adds why a part could not be read, or why nothing could, and its cause. nil adds nothing.
-func (u *Usage) AddError(err error) {
-	for _, e := range parts(err) {
-		failure := runFailure(e, u.Redact)
-		if !slices.Contains(u.Errors, failure) {
-			u.Errors = append(u.Errors, failure)
-		}
-		u.AddCause(failure.Cause)
-	}
-}
-
-// AddCause adds a reason for an exit code other than 0.
-func (u *Usage) AddCause(c item.Cause) {
-	u.Causes = item.SortCauses(append(slices.Clone(u.Causes), known(c)))
-	u.ExitCode = item.ExitCode(u.Causes)
-}
 
 // WriteUsageJSON writes it as one indented JSON object with a newline at its end.
 func WriteUsageJSON(w io.Writer, u Usage) error {
@@ -48,28 +30,9 @@ func (r *Report) WriteUsage(u Usage) error {
 	return r.File.Write(func(w io.Writer) error { return WriteUsageJSON(w, u) })
 }
 
-// normal returns a copy as it is written: exit code and duration follow from what they depend on, times are UTC, lists are
-// not nil.
+// normal returns a copy as it is written: its ending is normal, times are UTC, lists are not nil.
 func (u Usage) normal() Usage {
-	u.Schema, u.Command = usageSchema, "usage"
-	causes := make([]item.Cause, 0, len(u.Causes))
-	for _, c := range u.Causes {
-		causes = append(causes, known(c))
-	}
-	u.Causes = item.SortCauses(causes)
-	u.ExitCode = item.ExitCode(u.Causes)
-	if !u.Started.IsZero() && !u.Ended.IsZero() {
-		u.DurationS = seconds(u.Ended.Sub(u.Started))
-	}
-	u.Started, u.Ended = utc(u.Started), utc(u.Ended)
-	u.Errors = append([]RunFailure{}, u.Errors...)
-	for i, e := range u.Errors {
-		u.Errors[i].Doing, u.Errors[i].Error, u.Errors[i].Hint = u.Redact.text(e.Doing), u.Redact.text(e.Error), u.Redact.text(e.Hint)
-	}
-	u.Warnings = append([]string{}, u.Warnings...)
-	for i, w := range u.Warnings {
-		u.Warnings[i] = u.Redact.text(w)
-	}
+	u.Schema, u.Command, u.Ending = usageSchema, "usage", u.Ending.normal()
 	u.Curves = append([]item.AgeCurve{}, u.Curves...)
 	for i, c := range u.Curves {
 		u.Curves[i].Points = append([]item.AgePoint{}, c.Points...)

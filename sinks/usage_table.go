@@ -32,7 +32,7 @@ func WriteUsage(w io.Writer, u Usage) error {
 	}
 	writeTables(&b, u.Tables)
 	writeLeftovers(&b, u.Leftovers)
-	writeNotes(&b, Summary{Warnings: u.Warnings, Errors: u.Errors})
+	writeNotes(&b, u.Ending)
 	fmt.Fprintf(&b, "\n%s\n", usageVerdict(u))
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write the usage: %w", err)

@@ -31,7 +31,9 @@ func largeUsage() sinks.Usage {
 	hq, v12 := room("!OGEhHVWSdvArJzumhm:matrix.org", "Matrix HQ", "#matrix:matrix.org"), room("!QNOr-QSN427Fe2EWnNJYIlmlLAnv_JzBbfmzyFgArgE", "", "")
 	c := func(n, margin int64) sinks.Counted { return sinks.Counted{Number: n, Margin: margin} }
 	u := sinks.Usage{
-		Version: "2.0.0", ServerName: "example.org", Started: fourOClock, Ended: fourOClock.Add(95 * time.Second), Warnings: []string{"this is a standby"},
+		Version: "2.0.0", ServerName: "example.org",
+		Ending: sinks.Ending{Started: fourOClock, Ended: fourOClock.Add(95 * time.Second), Warnings: []string{"this is a standby"}},
+
 		Database: &sinks.UsageDatabase{Name: "synapse", Bytes: 512 << 30, Postgres: "16.4 (Debian 16.4-1)", Schema: 94, Standby: true},
 		History: &sinks.UsageHistory{
 			Samples: []item.Extent{texts, events}, Events: c(109_200_000, 2_400_000), Messages: c(91_000_000, 2_000_000), State: c(17_000_000, 400_000),

@@ -85,8 +85,10 @@ func shares(names ...string) (all []sinks.Share) {
 func good() page.Page {
 	s := sinks.Summary{
 		Version: "2.0.0", Command: "run", ServerName: "matrix.example.org", ServerVersion: "1.163.2",
-		Started: fourOClock, Ended: fourOClock.Add(12*time.Minute + 7*time.Second),
-		Warnings: []string{"of 3 media files the owner differs from our uid 991: the store was mounted with another one"},
+		Ending: sinks.Ending{
+			Started: fourOClock, Ended: fourOClock.Add(12*time.Minute + 7*time.Second),
+			Warnings: []string{"of 3 media files the owner differs from our uid 991: the store was mounted with another one"},
+		},
 	}
 	cutOff := fourOClock.Add(-90 * day)
 	s.Flows = []sinks.FlowSummary{
@@ -209,7 +211,7 @@ func render(t testing.TB, p page.Page) string {
 // spaceUsed is what uses the space of that server.
 func spaceUsed() sinks.Usage {
 	u := sinks.Usage{
-		Version: "2.0.0", ServerName: "matrix.example.org", Started: fourOClock, Ended: fourOClock.Add(17 * time.Second), Curves: stock(1).Curves,
+		Version: "2.0.0", ServerName: "matrix.example.org", Ending: sinks.Ending{Started: fourOClock, Ended: fourOClock.Add(17 * time.Second)}, Curves: stock(1).Curves,
 		Database: &sinks.UsageDatabase{Name: "synapse", Bytes: 91 * gib, Postgres: "18.4", Schema: 92},
 		URLCache: &sinks.UsageURLCache{Answers: 8_000, Expired: 200},
 	}
