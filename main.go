@@ -120,7 +120,8 @@ func (p program) main() int {
 	log := logging.New(stderr, cfg.LogLevel(), cfg.LogFormat)
 	log.Hide(cfg.Secrets()...)
 	defer p.answer(cfg, log, stderr)()
-	for _, warning := range slices.Concat(p.warnings, cfg.Warnings) {
+	cfg.Warnings = slices.Concat(p.warnings, cfg.Warnings)
+	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
 	ctx, feed, stop := p.contexts(log)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"synupkeep/internal/sandbox/stock"
 )
 
 func ownerOf(t *testing.T, path string) string {
@@ -131,6 +133,20 @@ func TestStartedAsRootItIsWhomItIsToldToBe(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestAStoreOfAnotherUserIsRefusedWithTheWayOut(t *testing.T) {
+	s := prepare(t, 991, 991)
+	from := start{container: container(t), volumes: []string{s.MediaStore() + ":/data/media_store"}, env: []string{
+		"SYNUPKEEP_POSTGRES=" + s.ConnString(), "SYNUPKEEP_SYNAPSE_AUTH_TOKEN=" + s.AdminToken(), "SYNUPKEEP_API_URL=" + s.APIURL(), "SYNUPKEEP_DELTA=30d",
+	}}
+	code, stdout, stderr := from.run(t, "run", "--only", "local-media", "--state-dir", "/nowhere")
+	if code != 13 || !strings.Contains(stderr, "belongs to user 991, and this container runs as 1000") || !strings.Contains(stderr, "--user 991:991") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	if diff := cmp.Diff(s.before, stock.OfMedia(t, s.Server)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -45,7 +45,7 @@ type identity struct{ uid, gid int }
 // other user.
 func Drop(in Input) (warnings []string, err error) {
 	if os.Geteuid() != 0 {
-		return in.unheard(), nil
+		return append(in.unheard(), in.notOurs()...), nil
 	}
 	if !in.asked() {
 		return nil, nil
@@ -78,6 +78,19 @@ func (in Input) unheard() []string {
 		}
 	}
 	return nil
+}
+
+// notOurs says how to start the image beside a media store that belongs to somebody else: Synapse's image has another user
+// than ours.
+func (in Input) notOurs() []string {
+	const searchAndWrite = 1 | 2 // X_OK | W_OK of access(2)
+	owner, store := in.owner()
+	if in.env(Marker) == "" || store == "" || owner.uid == os.Geteuid() || syscall.Access(store, searchAndWrite) == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s belongs to user %d, and this container runs as %d, which may delete nothing there: start it with --user %d:%d "+
+		`(in compose user: "%d:%d"), or as root (--user 0), which becomes that user by itself`,
+		store, owner.uid, os.Geteuid(), owner.uid, owner.gid, owner.uid, owner.gid)}
 }
 
 func (in Input) rootBecause() string {

@@ -211,6 +211,31 @@ func TestOutsideOfTheImageRootStaysAsItIsUnlessItIsAsked(t *testing.T) {
 	}
 }
 
+func TestInTheImageAnotherUsersStoreIsSaidToBeOne(t *testing.T) {
+	if os.Geteuid() == 0 && os.Getenv(child) == "" { // root may write everywhere, and becomes somebody else before it looks
+		text, err := asRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4711")
+		if err != nil || !strings.Contains(text, "--- PASS") {
+			t.Errorf("%v\n%s", err, text)
+		}
+		return
+	}
+	if os.Geteuid() == 0 {
+		if _, err := Drop(Input{LookupEnv: os.LookupEnv}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marked := environment(Marker, "1")
+	for store, wanted := range map[string]bool{"/usr": true, os.TempDir(): false, "/nowhere": false} {
+		warnings, err := Drop(Input{LookupEnv: marked, Stores: []string{store}})
+		if said := len(warnings) == 1 && strings.Contains(warnings[0], store+" belongs to user 0") && strings.Contains(warnings[0], "--user 0:0"); err != nil || said != wanted {
+			t.Errorf("%s: %q, %v", store, warnings, err)
+		}
+		if warnings, _ := Drop(Input{LookupEnv: environment(), Stores: []string{store}}); len(warnings) != 0 {
+			t.Errorf("%s, and not in the image: %q", store, warnings)
+		}
+	}
+}
+
 func TestWhoeverStaysRootInTheImageIsWarned(t *testing.T) {
 	if os.Getenv(child) == "" {
 		text, err := asRoot(t, Marker+"=1", "UID=0", "CUSTOM_UID=", "CUSTOM_GID=")
