@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -87,21 +85,9 @@ func (r *report) redact(hide func(string) string) {
 
 func (r *report) write(w io.Writer, cfg *config.Config) error {
 	if cfg.JSON {
-		return r.writeJSON(w)
+		return printable.WriteJSON(w, r)
 	}
 	return r.writeText(w, cfg.Quiet)
-}
-
-func (r *report) writeJSON(w io.Writer) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
-		return fmt.Errorf("write the findings as JSON: %w", err)
-	}
-	_, err := w.Write(printable.JSON(b.Bytes()))
-	return err
 }
 
 // width is how wide lines are made, where a word is not longer.

@@ -158,7 +158,7 @@ func TestWhatIsPrinted(t *testing.T) {
 		t.Errorf("where all is well: %q, %v", out.String(), err)
 	}
 	out.Reset()
-	if err := r.writeJSON(&out); err != nil || strings.ContainsAny(out.String(), "\x1b\u202e") {
+	if err := r.write(&out, &config.Config{JSON: true}); err != nil || strings.ContainsAny(out.String(), "\x1b\u202e") {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }

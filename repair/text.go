@@ -1,8 +1,6 @@
 package repair
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -45,15 +43,7 @@ func (r *Report) json(w io.Writer) error {
 		room := &full.Rooms[i]
 		room.Broken, room.LosesNamed, room.SQL = list(room.Broken), list(room.LosesNamed), list(room.SQL)
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(full); err != nil {
-		return fmt.Errorf("write the report as JSON: %w", err)
-	}
-	_, err := w.Write(printable.JSON(b.Bytes()))
-	return err
+	return printable.WriteJSON(w, full)
 }
 
 // list is never null in JSON.

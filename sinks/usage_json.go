@@ -1,8 +1,6 @@
 package sinks
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -12,14 +10,7 @@ import (
 
 // WriteUsageJSON writes it as one indented JSON object with a newline at its end.
 func WriteUsageJSON(w io.Writer, u Usage) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(u.normal()); err != nil {
-		return fmt.Errorf("write the usage as JSON: %w", err)
-	}
-	if _, err := w.Write(printable.JSON(b.Bytes())); err != nil {
+	if err := printable.WriteJSON(w, u.normal()); err != nil {
 		return fmt.Errorf("write the usage as JSON: %w", err)
 	}
 	return nil

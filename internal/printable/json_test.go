@@ -2,6 +2,8 @@ package printable_test
 
 import (
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 	"unicode"
 
@@ -37,4 +39,30 @@ func TestJSONIsPrintableAndMeansTheSame(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestIndentedJSONIsPrintableAndOfOneWrite(t *testing.T) {
+	var b strings.Builder
+	if err := printable.WriteJSON(&b, map[string]any{"a": "<\u009b&>", "b": []int{1}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "{\n  \"a\": \"<\\u009b&>\",\n  \"b\": [\n    1\n  ]\n}\n"; b.String() != want {
+		t.Errorf("it is %q, want %q", b.String(), want)
+	}
+	if err := printable.WriteJSON(&b, func() {}); err == nil {
+		t.Error("a function was written as JSON")
+	}
+	w := &full{}
+	if err := printable.WriteJSON(w, []int{1, 2}); !errors.Is(err, errFull) || w.calls != 1 {
+		t.Errorf("of a full disk it says %v, after %d writes", err, w.calls)
+	}
+}
+
+var errFull = errors.New("no space left on device")
+
+type full struct{ calls int }
+
+func (f *full) Write([]byte) (int, error) {
+	f.calls++
+	return 0, errFull
 }
