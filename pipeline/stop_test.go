@@ -223,7 +223,8 @@ func adopts(t *testing.T, s *sandbox.Server, rooms []*talk, left []sinks.LeftPur
 		t.Error("the next run did not wait for a purge that was left")
 	}
 	endsWith(t, r)
-	if h := r.flow(t, item.History); h.Done != int64(len(rooms)) {
+	// Of the others that were left one may have come to its end before its room was looked at.
+	if h := r.flow(t, item.History); h.Done+h.Kept[item.NothingToPurge] != int64(len(rooms)) || h.Done == 0 {
 		t.Errorf("the next run: %+v", h)
 	}
 	return f.asked()
