@@ -15,7 +15,9 @@ func (r *reader) inContainer() bool { return r.env(containerVariable) != "" }
 // readImage takes the variables of which Synapse's container image makes a configuration where there is no file
 // (docker/start.py and docker/conf/homeserver.yaml of Synapse).
 func (r *reader) readImage() {
-	if dir := r.in.DataDir; dir != "" {
+	// Elsewhere a directory of that name is anybody's.
+	besideSynapse := r.inContainer() || r.env("SYNAPSE_SERVER_NAME") != "" || r.env("POSTGRES_PASSWORD") != ""
+	if dir := r.in.DataDir; dir != "" && besideSynapse {
 		for _, store := range []string{filepath.Join(dir, "media_store"), filepath.Join(dir, "media")} {
 			if info, err := os.Stat(store); err == nil && info.IsDir() {
 				r.fromHomeserver("media-store", dir, store)

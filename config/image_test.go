@@ -42,6 +42,12 @@ func TestTheMediaStoreOfSynapsesImageIsFound(t *testing.T) {
 			t.Errorf("with %q: %s, want %s", step.add, cfg.MediaStore, step.want)
 		}
 	}
+	if cfg := parseIn(t, dir, onlyToken("PGHOST", "db"), "run", "--delta", "30d"); cfg.MediaStore != defaultMediaStore {
+		t.Errorf("not beside Synapse's image: %s", cfg.MediaStore)
+	}
+	if cfg := parseIn(t, dir, onlyToken("PGHOST", "db", containerVariable, "1"), "run"); cfg.MediaStore != filepath.Join(dir, "media_store") {
+		t.Errorf("in our image: %s", cfg.MediaStore)
+	}
 	if cfg := parseIn(t, dir, onlyToken("POSTGRES_PASSWORD", "x"), "run", "--delta", "30d", "-m", "/mnt"); cfg.MediaStore != "/mnt" {
 		t.Errorf("%s", cfg.MediaStore)
 	}
