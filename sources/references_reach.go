@@ -46,7 +46,7 @@ func (r References) readReach(ctx context.Context) (to reach, err error) {
 	if to.Transaction, to.Database, err = r.database(ctx); err != nil {
 		return to, err
 	}
-	to.Anchors, err = r.anchors(ctx)
+	to.Anchors, err = anchors(ctx, r.DB, 32, 32)
 	return to, err
 }
 
@@ -74,14 +74,16 @@ func (r References) cluster(ctx context.Context) (name string, err error) {
 	return name, err
 }
 
-// anchors are the newest events of either end of the stream. State events are among them because they outlive purges.
-func (r References) anchors(ctx context.Context) ([]references.Anchor, error) {
-	rows, err := r.DB.Query(ctx, `
+// anchors are the newest events of the stream, and of its other end, which grows with what is backfilled: as many of each as
+// is said, and of the newest as many state events again, because they outlive purges. The highest stream ordering is first.
+func anchors(ctx context.Context, db Database, newest, backfilled int) ([]references.Anchor, error) {
+	rows, err := db.Query(ctx, `
 		WITH newest AS (SELECT stream_ordering, event_id FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT $1)
-		(SELECT stream_ordering, event_id FROM newest ORDER BY stream_ordering DESC LIMIT 32)
+		(SELECT stream_ordering, event_id FROM newest ORDER BY stream_ordering DESC LIMIT $2)
 		UNION (SELECT n.stream_ordering, n.event_id FROM newest n JOIN state_events s ON s.event_id = n.event_id
-			ORDER BY n.stream_ordering DESC LIMIT 32)
-		UNION (SELECT stream_ordering, event_id FROM events WHERE stream_ordering < 0 ORDER BY stream_ordering LIMIT 32)`, within)
+			ORDER BY n.stream_ordering DESC LIMIT $2)
+		UNION (SELECT stream_ordering, event_id FROM events WHERE stream_ordering < 0 ORDER BY stream_ordering LIMIT $3)
+		ORDER BY stream_ordering DESC`, within, newest, backfilled)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"synupkeep/internal/postgres"
 	"synupkeep/internal/references"
 	"synupkeep/internal/retry"
@@ -42,22 +40,8 @@ func (s State) read(ctx context.Context) (head references.Head, err error) {
 	if err != nil && !errors.Is(err, synapse.ErrNoPrivilege) {
 		return head, err
 	}
-	head.Anchors, err = s.anchors(ctx)
+	head.Anchors, err = anchors(ctx, s.DB, 16, 0)
 	return head, err
-}
-
-// anchors are some of the newest events. State events are among them because they outlive purges.
-func (s State) anchors(ctx context.Context) ([]references.Anchor, error) {
-	rows, err := s.DB.Query(ctx, `
-		WITH newest AS (SELECT stream_ordering, event_id FROM events WHERE stream_ordering > 0 ORDER BY stream_ordering DESC LIMIT $1)
-		(SELECT stream_ordering, event_id FROM newest ORDER BY stream_ordering DESC LIMIT 16)
-		UNION (SELECT n.stream_ordering, n.event_id FROM newest n JOIN state_events s ON s.event_id = n.event_id
-			ORDER BY n.stream_ordering DESC LIMIT 16)
-		ORDER BY stream_ordering DESC`, within)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[references.Anchor])
 }
 
 // StateError says why a database is not that one as it went on.
