@@ -208,6 +208,9 @@ func TestARunCarriesOutItsPlanAndNothingBeyondIt(t *testing.T) {
 
 	done, r := doneBy(t, run)
 	endsWith(t, r)
+	if p := r.summary.Approved; p == nil || p.File != run.Plan || time.Since(p.Made).Abs() > time.Hour {
+		t.Errorf("the plan is said to be %+v", p)
+	}
 	gone := map[item.Flow][]string{
 		item.History:    without(planned[item.History], sinceReported.id, talks["purged since"].id, talks["deleted since"].id),
 		item.LocalMedia: slices.Sorted(slices.Values(local[4:])), item.RemoteMedia: slices.Sorted(slices.Values(remote[2:])),

@@ -54,6 +54,9 @@ func (r *run) summary(started time.Time, err error) sinks.Summary {
 	s.Version, s.Command = Version(), string(r.cfg.Command)
 	s.Started, s.Ended = started, time.Now()
 	s.Warnings = slices.Clone(r.cfg.Warnings)
+	if r.approved != nil {
+		s.Approved = &sinks.PlanMade{File: r.approved.path, Made: r.approved.MadeAt}
+	}
 	if r.settled() {
 		s.ServerName, s.ServerVersion = r.serverName, r.serverVersion
 		s.Warnings = append(s.Warnings, r.warnings...)

@@ -19,6 +19,30 @@ import (
 )
 
 // onlyPrintable fails on whatever a terminal might act upon.
+// TestTheTableNamesThePlanThatWasCarriedOut, and JSON has it; without one neither says a word.
+func TestTheTableNamesThePlanThatWasCarriedOut(t *testing.T) {
+	s := goodRun()
+	s.Approved = &sinks.PlanMade{File: "/srv/plan\n.json", Made: time.Date(2026, 11, 22, 5, 0, 0, 0, time.FixedZone("", 3600))}
+	var table, object bytes.Buffer
+	if err := errors.Join(sinks.WriteTable(&table, s), sinks.WriteJSON(&object, s)); err != nil {
+		t.Fatal(err)
+	}
+	if _, second, _ := strings.Cut(table.String(), "\n"); !strings.HasPrefix(second, `carries out the plan /srv/plan; .json of 2026-11-22 04:00:00 UTC`+"\n") {
+		t.Error(table.String())
+	}
+	if !strings.Contains(object.String(), `"made": "2026-11-22T04:00:00Z"`) {
+		t.Error(object.String())
+	}
+	table.Reset()
+	object.Reset()
+	if err := errors.Join(sinks.WriteTable(&table, goodRun()), sinks.WriteJSON(&object, goodRun())); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(table.String()+object.String(), "plan") {
+		t.Error(table.String())
+	}
+}
+
 func onlyPrintable(t *rapid.T, what string, out []byte) {
 	if i := bytes.IndexFunc(out, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
 		t.Fatalf("%s: %q at %d", what, out[i:min(len(out), i+8)], i)

@@ -25,6 +25,8 @@ type Summary struct {
 	Command       string `json:"command"`
 	ServerName    string `json:"server_name"`
 	ServerVersion string `json:"server_version"`
+	// Approved is the plan that a run carried out, nil if there was none.
+	Approved *PlanMade `json:"plan,omitempty"`
 	Ending
 	Flows []FlowSummary `json:"flows"`
 
@@ -35,6 +37,13 @@ type Summary struct {
 	// LeftPurges are the purges that the server still works on.
 	LeftPurges         []LeftPurge `json:"left_purges"`
 	LeftPurgesNotNamed int64       `json:"left_purges_not_named"`
+}
+
+// PlanMade names a plan.
+type PlanMade struct {
+	File string `json:"file"`
+	// Made is the database's clock when the plan was made.
+	Made time.Time `json:"made"`
 }
 
 // FlowSummary says what became of the items of one flow.
@@ -101,6 +110,9 @@ type LeftPurge struct {
 // normal returns a copy as it is written: its ending is normal, times are UTC, lists and maps are not nil.
 func (s Summary) normal() Summary {
 	s.Schema, s.Ending = summarySchema, s.Ending.normal()
+	if s.Approved != nil {
+		s.Approved = &PlanMade{File: s.Approved.File, Made: utc(s.Approved.Made)}
+	}
 	s.Failures = append([]Failure{}, s.Failures...)
 	for i, f := range s.Failures {
 		s.Failures[i].Cause, s.Failures[i].Hint = s.Redact.text(f.Cause), s.Redact.text(f.Hint)

@@ -65,6 +65,9 @@ func writeHead(b *bytes.Buffer, s Summary) {
 		words = append(words, "took "+took(s.DurationS))
 	}
 	fmt.Fprintln(b, strings.Join(words, ", "))
+	if s.Approved != nil {
+		fmt.Fprintf(b, "carries out the plan %s of %s UTC\n", line(s.Approved.File), s.Approved.Made.Format("2006-01-02 15:04:05"))
+	}
 }
 
 func writeFlows(b *bytes.Buffer, flows []FlowSummary) error {

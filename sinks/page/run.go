@@ -55,6 +55,9 @@ func (p Page) facts() []fact {
 		{"Synapse", foreign(s.ServerVersion, "not known")},
 		{"synupkeep", foreign(s.Version, "not known")},
 	}
+	if s.Approved != nil {
+		facts = slices.Insert(facts, 2, fact{"Plan", foreign(s.Approved.File, "")}, fact{"Plan made", moment(s.Approved.Made)})
+	}
 	return facts
 }
 
