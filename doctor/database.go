@@ -11,6 +11,7 @@ import (
 
 	"synupkeep/connect"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/printable"
 )
 
 func checkDatabase(ctx context.Context, e *exam) finding {
@@ -129,8 +130,8 @@ func checkPrimary(ctx context.Context, e *exam) finding {
 	}
 	found := "this is a standby, and it has not replayed anything yet"
 	if replayed != nil {
-		found = fmt.Sprintf("this is a standby; the last that it replayed is %v old (%s)",
-			e.now.Sub(*replayed).Round(time.Second), replayed.UTC().Format(time.RFC3339))
+		found = fmt.Sprintf("this is a standby; the last that it replayed is %s old (%s)",
+			printable.Duration(e.now.Sub(*replayed).Round(time.Second)), replayed.UTC().Format(time.RFC3339))
 	}
 	return finding{
 		result: Failure, found: found, means: "Nothing can be deleted here: a run with this connection string is refused. What follows is as old as that.",

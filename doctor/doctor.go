@@ -13,6 +13,7 @@ import (
 	"synupkeep/internal/logging"
 	"synupkeep/internal/mediastore"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/printable"
 	"synupkeep/internal/synapse"
 )
 
@@ -100,7 +101,7 @@ func bounded(ctx context.Context, c check, e exam) finding {
 	if limit == 0 {
 		limit = e.limits.check
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", printable.Duration(limit)))
 	defer cancel()
 	done := make(chan finding, 1)
 	go func() {
@@ -137,7 +138,7 @@ func inTime(ctx context.Context, f finding, limit time.Duration) finding {
 
 func late(limit time.Duration) finding {
 	return finding{
-		result: Failure, found: fmt.Sprintf("no answer within %v", limit), means: "What was asked is overloaded, or hangs.",
+		result: Failure, found: fmt.Sprintf("no answer within %s", printable.Duration(limit)), means: "What was asked is overloaded, or hangs.",
 		do: "Look at the load of the machine that it is about, and run doctor again.",
 	}
 }

@@ -188,7 +188,7 @@ func date(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return t.Format("2006-01-02 15:04")
+	return t.UTC().Format("2006-01-02 15:04")
 }
 
 func writeLeftovers(b *bytes.Buffer, l *UsageLeftovers) {

@@ -13,6 +13,7 @@ import (
 
 	"synupkeep/internal/item"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/printable"
 	"synupkeep/internal/references"
 )
 
@@ -77,8 +78,8 @@ func (r References) tick(events *atomic.Int64) (stop func()) {
 		for {
 			select {
 			case <-each.C:
-				r.say("reading which local media is still shown: %d events name some, after %v",
-					events.Load(), time.Since(started).Round(time.Second))
+				r.say("reading which local media is still shown: %d events name some, after %s",
+					events.Load(), printable.Duration(time.Since(started).Round(time.Second)))
 			case <-done:
 				return
 			}

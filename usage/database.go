@@ -10,6 +10,7 @@ import (
 
 	"synupkeep/connect"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/printable"
 	"synupkeep/internal/synapse"
 	"synupkeep/sinks"
 )
@@ -67,7 +68,7 @@ func (r *reader) warn(text string) { r.usage.Warnings = append(r.usage.Warnings,
 func (r *reader) warnOfStandby(behind *float64) {
 	since := ""
 	if behind != nil {
-		since = fmt.Sprintf(" (the last change it has made is %v old)", time.Duration(*behind*float64(time.Second)).Round(time.Second))
+		since = fmt.Sprintf(" (the last change it has made is %s old)", printable.Duration(time.Duration(*behind*float64(time.Second)).Round(time.Second)))
 	}
 	r.warn("this is a standby: the numbers are as far as it has come" + since + "; of dead rows and vacuum it does not know")
 }

@@ -15,6 +15,7 @@ import (
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
 	"synupkeep/internal/postgres"
+	"synupkeep/internal/printable"
 	"synupkeep/internal/retry"
 	"synupkeep/internal/synapse"
 	"synupkeep/sinks"
@@ -163,7 +164,7 @@ func (r *reader) hint(err error) string {
 	}
 	switch state {
 	case "57014":
-		return fmt.Sprintf("The database gave up after %v. Is it busy, are its statistics old (ANALYZE)? A standby can be asked instead.", r.timeout)
+		return fmt.Sprintf("The database gave up after %s. Is it busy, are its statistics old (ANALYZE)? A standby can be asked instead.", printable.Duration(r.timeout))
 	case "42501":
 		return "Connect as the role that Synapse uses, or GRANT SELECT on what it names (against row-level security: BYPASSRLS)."
 	case "55P03":
