@@ -27,7 +27,7 @@ func standIns() map[string]string {
 		"curl":       "asks servers that are not there",
 		"docker":     "needs a daemon; make test-image runs the image",
 		"dpkg":       "installs on the machine",
-		"git":        "changes the checkout",
+		"git":        "need not be installed; a test is not always run in a checkout",
 		"go":         "runs the very tests that this is one of",
 		"kubectl":    "needs a cluster; deploy decodes the files",
 		"mail":       "sends a mail",
@@ -119,9 +119,7 @@ type docRunner struct {
 func newDocRunner(t *testing.T) *docRunner {
 	t.Helper()
 	s := sandbox.Own(t, sandbox.Options{})
-	if err := s.Seed(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	plantOld(t, s)
 	d := &docRunner{s: s, bin: t.TempDir(), home: t.TempDir()}
 	for name := range standIns() {
 		d.script(t, name, fmt.Sprintf("printf '%%s\\n' \"$(printf '%%q ' %s \"$@\")\" >> \"$STAND_INS\"\n", name))
@@ -198,6 +196,11 @@ func (d *docRunner) atWork(t *testing.T, program string) (pid int) {
 func (d *docRunner) newDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
+	for _, name := range []string{"docs", "deploy", "testdata/compat"} { // what a checkout has
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, content := range map[string]string{"password": adminPassword + "\n", "token": d.s.AdminToken() + "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -208,6 +211,7 @@ func (d *docRunner) newDir(t *testing.T) string {
 
 // here puts what there is in the place of what only the reader has.
 func (d *docRunner) here(dir, text string) string {
+	text = regexp.MustCompile(`(?m)(^|[ ;])bin/(synupkeep|sandbox)\b`).ReplaceAllString(text, "${1}${2}")
 	return strings.NewReplacer(
 		"/var/lib/node_exporter/textfile/", dir+"/",
 		"/var/lib/matrix-synapse/media", d.s.MediaStore(),
@@ -216,9 +220,8 @@ func (d *docRunner) here(dir, text string) string {
 		"host=standby dbname=synapse user=synapse", d.s.ConnString(),
 		"last-week.json", "plan.json",
 		"https://hc-ping.com/0123abcd", d.s.APIURL()+"/ping",
-		"syt_secret", d.s.AdminToken(),
+		"syt_secret", d.s.AdminToken(), "mct_secret", d.s.AdminToken(),
 		"@admin:example.org", passwordUser,
-		"bin/synupkeep", "synupkeep", "bin/sandbox", "sandbox",
 	).Replace(text)
 }
 
@@ -270,6 +273,9 @@ func read(t *testing.T, path string) string {
 // synupkeepArguments are those behind the program or its image.
 func synupkeepArguments(words []string) []string {
 	isProgram := regexp.MustCompile(`(^|/)synupkeep(:[\w.]+)?$`)
+	if slices.Contains(words[:2], "install") { // it is a file there
+		return nil
+	}
 	for i, word := range words[1:] {
 		if isProgram.MatchString(word) && i+2 < len(words) && !strings.HasPrefix(word, "-") {
 			return words[i+2:]
@@ -280,7 +286,10 @@ func synupkeepArguments(words []string) []string {
 
 func understood(t *testing.T, line int, args []string) {
 	t.Helper()
-	env := map[string]string{"SYNUPKEEP_POSTGRES": "dbname=synapse", "SYNUPKEEP_SYNAPSE_AUTH_TOKEN": "syt_token", "SYNUPKEEP_DELTA": "90d"}
+	env := map[string]string{
+		"SYNUPKEEP_POSTGRES": "dbname=synapse", "SYNUPKEEP_SYNAPSE_AUTH_TOKEN": "syt_token", "SYNUPKEEP_DELTA": "90d",
+		"SYNUPKEEP_REGISTRATION_SHARED_SECRET": "secret",
+	}
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], `\`, "")
 	}

@@ -36,6 +36,16 @@ func (o onServer) run(args ...string) (code int, stdout, stderr string) {
 func seeded(t *testing.T) onServer {
 	t.Helper()
 	s := sandbox.Shared(t)
+	plantOld(t, s)
+	return onServer{s: s, env: map[string]string{
+		"SYNUPKEEP_SYNAPSE_API_URL": s.APIURL() + "/", "SYNUPKEEP_MEDIA_STORE_PATH": s.MediaStore(),
+		"SYNUPKEEP_STATE_DIR": filepath.Join(t.TempDir(), "state"),
+	}}
+}
+
+// plantOld plants an old room, and an old picture that nothing shows.
+func plantOld(t *testing.T, s *sandbox.Server) {
+	t.Helper()
 	ctx, alice := t.Context(), s.As("alice")
 	room, err := alice.CreateRoom(ctx, sandbox.RoomOptions{})
 	if err != nil {
@@ -60,10 +70,6 @@ func seeded(t *testing.T) onServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return onServer{s: s, env: map[string]string{
-		"SYNUPKEEP_SYNAPSE_API_URL": s.APIURL() + "/", "SYNUPKEEP_MEDIA_STORE_PATH": s.MediaStore(),
-		"SYNUPKEEP_STATE_DIR": filepath.Join(t.TempDir(), "state"),
-	}}
 }
 
 // TestTheFormOfOneZeroZero gives connection string and token as arguments, in both forms, with flags on either side.
