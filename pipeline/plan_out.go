@@ -30,7 +30,9 @@ func (r *run) createPlanOut() error {
 	if r.plan == nil || r.cfg.Out == "" {
 		return nil
 	}
-	file, err := sinks.CreateFile(r.cfg.Out, "the plan", "out", 0o600)
+	file, err := sinks.CreateFile(r.cfg.Out, sinks.FileKind{
+		What: "the plan", Flag: "out", Mode: 0o600, Missing: "nothing was deleted, and there is no new plan to carry out",
+	})
 	if err != nil {
 		return err
 	}

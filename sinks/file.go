@@ -16,26 +16,33 @@ import (
 // File is a file that takes its name when it is complete; until then one of an earlier run stays as it is. One goroutine
 // uses it. It ends with Write or Abandon; after either, Abandon does nothing, so that it may be deferred.
 type File struct {
-	what string // such as "the report"
-	flag string // that names it, without dashes
+	kind FileKind
 	path string
 	name string
 	temp string
-	mode fs.FileMode
 	dir  *os.Root
 	file *os.File // nil when it has ended
 }
 
-// CreateFile makes sure, before anything is deleted, that path can be written: it creates a file of that mode beside it. A
-// process that is killed leaves that behind. what says in an error what it is, flag which flag names it.
+// FileKind says what a file is.
+type FileKind struct {
+	What string // such as "the report", in an error
+	Flag string // that names it, without dashes
+	Mode fs.FileMode
+	// Missing says in the hint of a failed write what it means that there is no new file, and what else tells what would have
+	// been in it.
+	Missing string
+}
+
+// CreateFile makes sure, before anything is deleted, that path can be written: it creates a file beside it. A process that is
+// killed leaves that behind.
 //
 // The error is an item.RunError, with CauseUsage if another path would help.
-func CreateFile(path, what, flag string, mode fs.FileMode) (*File, error) {
-	f := &File{what: what, flag: flag, path: path, name: filepath.Base(path), mode: mode}
-	f.temp = ".synupkeep-" + flag + "." + rand.Text() + ".tmp"
+func CreateFile(path string, kind FileKind) (*File, error) {
+	f := &File{kind: kind, path: path, name: filepath.Base(path), temp: ".synupkeep-" + kind.Flag + "." + rand.Text() + ".tmp"}
 	if err := f.open(); err != nil {
 		_ = f.close() // nothing was written
-		return nil, notCreated(path, what, flag, err)
+		return nil, notCreated(path, kind, err)
 	}
 	return f, nil
 }
@@ -47,11 +54,11 @@ func (f *File) open() (err error) {
 	if f.file, err = f.dir.OpenFile(f.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
-	if f.mode == 0o600 {
+	if f.kind.Mode == 0o600 {
 		return nil
 	}
 	// OpenFile would leave it to the umask whether others may read.
-	if err = f.file.Chmod(f.mode); err != nil {
+	if err = f.file.Chmod(f.kind.Mode); err != nil {
 		return errors.Join(err, f.dir.Remove(f.temp))
 	}
 	return nil
@@ -84,7 +91,7 @@ func openDirOf(path string) (*os.Root, error) {
 // error, one of an earlier run is still there and the new one is not.
 func (f *File) Write(write func(io.Writer) error) error {
 	if f.file == nil {
-		return fmt.Errorf("write %s %s: it has ended already", f.what, f.path)
+		return fmt.Errorf("write %s %s: it has ended already", f.kind.What, f.path)
 	}
 	err := write(f.file)
 	if err == nil {
@@ -95,8 +102,8 @@ func (f *File) Write(write func(io.Writer) error) error {
 	}
 	if err != nil {
 		return errors.Join(&item.RunError{
-			Cause: item.CauseFailed, Doing: "write " + f.what + " " + f.path, Err: err,
-			Hint: "what the run did is done; look at its output, and see to the free space of the disk",
+			Cause: item.CauseFailed, Doing: "write " + f.kind.What + " " + f.path, Err: err,
+			Hint: f.kind.Missing + "; see to the free space of the disk",
 		}, f.Abandon())
 	}
 	syncDir(f.dir)
@@ -142,13 +149,13 @@ func (f *File) close() error {
 // errNotAFile refuses a path that is there and is no regular file.
 var errNotAFile = errors.New("it is not a regular file")
 
-func notCreated(path, what, flag string, err error) error {
-	run := &item.RunError{Cause: item.CauseUsage, Doing: "create " + what + " " + path, Err: err}
+func notCreated(path string, kind FileKind, err error) error {
+	run := &item.RunError{Cause: item.CauseUsage, Doing: "create " + kind.What + " " + path, Err: err}
 	dir := filepath.Dir(path)
-	another := "name another file with --" + flag
+	another := "name another file with --" + kind.Flag
 	switch {
 	case errors.Is(err, errNotAFile):
-		run.Hint = "name a file with --" + flag + ", not a directory, a device or a link; --json prints to the standard output"
+		run.Hint = "name a file with --" + kind.Flag + ", not a directory, a device or a link; --json prints to the standard output"
 	case errors.Is(err, fs.ErrNotExist):
 		run.Hint = "create the directory " + dir + ", or " + another
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

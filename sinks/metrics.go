@@ -30,7 +30,7 @@ type Metrics struct {
 // when a run last ended well. That it is damaged is a warning: then nothing is known of it. The mode is 0644, since the node
 // exporter is another user and nothing in it is secret. See CreateFile.
 func CreateMetrics(path string) (*Metrics, error) {
-	f, err := CreateFile(path, "the metrics", "metrics", 0o644)
+	f, err := createMetrics(path)
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +39,18 @@ func CreateMetrics(path string) (*Metrics, error) {
 	return m, nil
 }
 
+func createMetrics(path string) (*File, error) {
+	return CreateFile(path, FileKind{
+		What: "the metrics", Flag: "metrics", Mode: 0o644, Missing: "what the run did is done, and in its output, but there are no new metrics",
+	})
+}
+
 // Write puts the file in its place, as often as it is called: at the end of a run, and once more if that ended otherwise
 // after all.
 func (m *Metrics) Write(s Summary) error {
 	if m.file == nil {
 		var err error
-		if m.file, err = CreateFile(m.path, "the metrics", "metrics", 0o644); err != nil {
+		if m.file, err = createMetrics(m.path); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ func CreateOutcomes(ctx context.Context, path string, run time.Time) (*Outcomes,
 			Hint: "name a new file with --outcomes, or one that an earlier run wrote",
 		}
 	}
-	return nil, notCreated(path, "the outcomes", "outcomes", err)
+	return nil, notCreated(path, FileKind{What: "the outcomes", Flag: "outcomes"}, err)
 }
 
 func (o *Outcomes) open(ctx context.Context) error {

@@ -8,7 +8,9 @@ type Report struct{ File }
 // CreateReport makes sure, before anything is deleted, that the report can be written. It is of mode 0600: it names rooms
 // and media. See CreateFile.
 func CreateReport(path string) (*Report, error) {
-	f, err := CreateFile(path, "the report", "report", 0o600)
+	f, err := CreateFile(path, FileKind{
+		What: "the report", Flag: "report", Mode: 0o600, Missing: "there is no new report, but the output says the same",
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,9 @@ func holds(ctx context.Context, cfg *config.Config, log *logging.Logger) (bool, 
 }
 
 func get(ctx context.Context, cfg *config.Config, log *logging.Logger, ask Ask) error {
-	file, err := sinks.CreateFile(cfg.Token.File, "token", "token-file", 0o600) // before anybody types a password
+	file, err := sinks.CreateFile(cfg.Token.File, sinks.FileKind{ // before anybody types a password
+		What: "token", Flag: "token-file", Mode: 0o600, Missing: "the server gave out a token, and it is kept nowhere: get another",
+	})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,9 @@ type File struct{ file *sinks.File }
 // Create makes sure, before anything is deleted, that the page can be written. It is of mode 0600: it names rooms and media.
 // See sinks.CreateFile.
 func Create(path string) (*File, error) {
-	f, err := sinks.CreateFile(path, "the page", "html", 0o600)
+	f, err := sinks.CreateFile(path, sinks.FileKind{
+		What: "the page", Flag: "html", Mode: 0o600, Missing: "there is no new page, but the output says the same in words",
+	})
 	if err != nil {
 		return nil, err
 	}
