@@ -1,7 +1,6 @@
 package sinks
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -35,15 +34,16 @@ type FileKind struct {
 }
 
 // CreateFile makes sure, before anything is deleted, that path can be written: it creates a file beside it. A process that is
-// killed leaves that behind.
+// killed leaves that behind; what was left so more than a day ago is removed.
 //
 // The error is an item.RunError, with CauseUsage if another path would help.
 func CreateFile(path string, kind FileKind) (*File, error) {
-	f := &File{kind: kind, path: path, name: filepath.Base(path), temp: ".synupkeep-" + kind.Flag + "." + rand.Text() + ".tmp"}
+	f := &File{kind: kind, path: path, name: filepath.Base(path), temp: tempName(kind.Flag)}
 	if err := f.open(); err != nil {
 		_ = f.close() // nothing was written
 		return nil, notCreated(path, kind, err)
 	}
+	removeLeftovers(f.dir, kind.Flag)
 	return f, nil
 }
 
@@ -54,6 +54,7 @@ func (f *File) open() (err error) {
 	if f.file, err = f.dir.OpenFile(f.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
+	_ = lock(f.file) // where files cannot be locked, nobody takes it for a leftover either
 	if f.kind.Mode == 0o600 {
 		return nil
 	}

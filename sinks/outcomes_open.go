@@ -72,7 +72,7 @@ func (o *Outcomes) open(ctx context.Context) error {
 		return err
 	}
 	// Some network file systems have no locks.
-	if err := syscall.Flock(int(o.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+	if err := lock(o.file); errors.Is(err, syscall.EWOULDBLOCK) {
 		return errWriting
 	}
 	info, err := o.file.Stat()
