@@ -6,11 +6,6 @@ import (
 	"math"
 	"time"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
 	"synupkeep/internal/item"
 )
 
@@ -34,83 +29,60 @@ func (c curves) measure() (value func(item.AgePoint) int64, s scale, all int64) 
 // along is where an age stands: each age is so many times the one before it.
 func along(age time.Duration) float64 { return math.Log(max(1, age.Hours()/day.Hours())) }
 
-func (c curves) draw(says string) (template.HTML, error) {
+func (c curves) draw(says string) template.HTML {
 	ages := map[string]time.Duration{}
 	for _, a := range item.CurveAges() {
 		ages[a.Name] = a.Age
 	}
 	value, s, _ := c.measure()
 	most := int64(0)
-	points := func(curve *item.AgeCurve) (xys plotter.XYs) {
-		for _, p := range curve.Points {
-			if age, ok := ages[p.Age]; ok {
-				xys = append(xys, plotter.XY{X: along(age), Y: float64(max(0, value(p)))})
+	for _, curve := range []*item.AgeCurve{c.before, c.after} {
+		if curve != nil {
+			for _, p := range curve.Points {
 				most = max(most, value(p))
 			}
 		}
-		return xys
 	}
-	return drawn(plotHeight, says, func(canvas draw.Canvas) {
-		p := newPlot()
-		p.X.Min, p.X.Max = 0, along(5*365*day)
-		for _, name := range []string{"1d", "1w", "30d", "90d", "1y", "5y"} {
-			p.X.Tick.Marker = append(ticksOf(p), plot.Tick{Value: along(ages[name]), Label: name})
-		}
-		add := func(curve *item.AgeCurve, first bool) {
-			if curve == nil || len(points(curve)) == 0 {
-				return
+	var ticks []tick
+	for _, name := range []string{"1d", "1w", "30d", "90d", "1y", "5y"} {
+		ticks = append(ticks, tick{along(ages[name]), name})
+	}
+	p := newPlot(says, 0, along(5*365*day), ticks, s, most)
+	points := func(curve *item.AgeCurve) (points []point) {
+		for _, older := range curve.Points {
+			if age, ok := ages[older.Age]; ok {
+				points = append(points, p.at(along(age), float64(max(0, value(older)))))
 			}
-			line, dots, err := plotter.NewLinePoints(points(curve))
-			if err != nil {
-				panic(err)
-			}
-			line.LineStyle = draw.LineStyle{Color: firstColour(), Width: 2}
-			dots.GlyphStyle = draw.GlyphStyle{Color: firstColour(), Radius: 2.5, Shape: draw.CircleGlyph{}}
-			if !first {
-				line.LineStyle = draw.LineStyle{Color: secondColour(), Width: 2, Dashes: []vg.Length{5, 3}}
-				dots.GlyphStyle = draw.GlyphStyle{Color: secondColour(), Radius: 2.5, Shape: draw.BoxGlyph{}}
-			}
-			p.Add(line, dots)
 		}
-		add(c.before, true)
-		add(c.after, false)
-		heights(p, s, most)
-		if at, ok := c.mark(); ok {
-			p.Add(mark(at))
+		return points
+	}
+	const dot = 2.5
+	p.line(stroke{colour: firstColour, width: 2}, points(c.before)...)
+	for _, at := range points(c.before) {
+		p.disc(firstColour, at, dot)
+	}
+	if c.after != nil {
+		p.line(stroke{colour: secondColour, width: 2, dashes: "5 3"}, points(c.after)...)
+		for _, at := range points(c.after) {
+			p.box(secondColour, point{at.x - dot, at.y + dot}, 2*dot, 2*dot)
 		}
-		p.Draw(inside(canvas))
-	})
+	}
+	c.drawCutOff(p)
+	return p.svg()
 }
 
-func ticksOf(p *plot.Plot) plot.ConstantTicks {
-	if ticks, ok := p.X.Tick.Marker.(plot.ConstantTicks); ok {
-		return ticks
-	}
-	return nil
-}
-
-// mark is where the cut-off of the flow stands.
-func (c curves) mark() (float64, bool) {
+// drawCutOff draws where the cut-off of the flow stands.
+func (c curves) drawCutOff(p *plot) {
 	if c.cutOff.IsZero() || c.read.IsZero() {
-		return 0, false
+		return
 	}
-	return min(along(c.read.Sub(c.cutOff)), along(5*365*day)), true
-}
-
-// mark is the line of a cut-off.
-type mark float64
-
-// Plot implements plot.Plotter.
-func (m mark) Plot(c draw.Canvas, p *plot.Plot) {
-	toX, _ := p.Transforms(&c)
-	x := toX(float64(m))
-	c.StrokeLine2(draw.LineStyle{Color: markColour(), Width: 1.5, Dashes: []vg.Length{2, 2}}, x, c.Min.Y, x, c.Max.Y)
-	style := draw.TextStyle{Color: markColour(), Font: sans(fontSize), Handler: plot.DefaultTextHandler, XAlign: draw.XLeft, YAlign: draw.YTop}
-	at := vg.Point{X: x + 4, Y: c.Max.Y}
-	if x > (c.Min.X+c.Max.X)/2 {
-		style.XAlign, style.Color, at.X = draw.XRight, end(markColour()), x-4
+	foot := p.at(min(along(c.read.Sub(c.cutOff)), p.most), 0)
+	p.line(stroke{colour: markColour, width: 1.5, dashes: "2 2"}, foot, point{foot.x, p.top})
+	anchor, x := atStart, foot.x+4
+	if foot.x > (p.left+p.right)/2 {
+		anchor, x = atEnd, foot.x-4
 	}
-	c.FillText(style, at, "cut-off")
+	p.words(markColour, anchor, point{x, p.top + 10}, "cut-off")
 }
 
 // curveFigure is the plot of a flow's age curves with its numbers.
@@ -128,7 +100,7 @@ func (c curves) figure() (figure, bool) {
 			says += fmt.Sprintf("Older than %s: %s. ", p.Age, s.tell(value(p)))
 		}
 	}
-	f.SVG, _ = c.draw(says + fmt.Sprintf("Of %s in all.", s.tell(all)))
+	f.SVG = c.draw(says + fmt.Sprintf("Of %s in all.", s.tell(all)))
 	return f, true
 }
 

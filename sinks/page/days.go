@@ -5,11 +5,6 @@ import (
 	"html/template"
 	"time"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
 	"synupkeep/sinks"
 )
 
@@ -94,35 +89,28 @@ func binned(days []sinks.DayShare) (bins []bin, by span) {
 }
 
 // byDay draws how much went of what is of each time.
-func byDay(bins []bin, by span, value func(bin) int64, s scale, says string) (template.HTML, error) {
-	return drawn(plotHeight, says, func(c draw.Canvas) {
-		p := newPlot()
-		values := make(plotter.Values, len(bins))
-		most := int64(0)
-		for i, b := range bins {
-			values[i] = float64(max(0, value(b)))
-			most = max(most, value(b))
+func byDay(bins []bin, by span, value func(bin) int64, s scale, says string) template.HTML {
+	most := int64(0)
+	for _, b := range bins {
+		most = max(most, value(b))
+	}
+	p := newPlot(says, -0.5, float64(len(bins))-0.5, binTicks(bins, by), s, most)
+	width := max(1.5, min(40, 0.8*(p.right-p.left)/float64(len(bins))))
+	for i, b := range bins {
+		if v := value(b); v > 0 {
+			foot, head := p.at(float64(i), 0), p.at(float64(i), float64(v))
+			p.box(firstColour, point{foot.x - width/2, foot.y}, width, foot.y-head.y)
 		}
-		heights(p, s, most)
-		p.X.Min, p.X.Max = -0.5, float64(len(bins))-0.5
-		const place = 255 // what the labels leave, about
-		bars, err := plotter.NewBarChart(values, vg.Points(max(1.5, min(40, 0.8*place/float64(len(bins))))))
-		if err != nil {
-			panic(err)
-		}
-		bars.Color, bars.LineStyle.Width = firstColour(), 0
-		p.Add(bars)
-		p.X.Tick.Marker = binTicks(bins, by)
-		p.Draw(inside(c))
-	})
+	}
+	return p.svg()
 }
 
 // binTicks names at most four bins: their names are as wide as that.
-func binTicks(bins []bin, by span) (ticks plot.ConstantTicks) {
+func binTicks(bins []bin, by span) (ticks []tick) {
 	const named = 4
 	every := (len(bins) + named - 1) / named
 	for i := every / 2; i < len(bins); i += every {
-		ticks = append(ticks, plot.Tick{Value: float64(i), Label: by.short(bins[i].Begin)})
+		ticks = append(ticks, tick{float64(i), by.short(bins[i].Begin)})
 	}
 	return ticks
 }
@@ -155,6 +143,6 @@ func dayFigure(days []sinks.DayShare, what string) (figure, bool) {
 	}
 	says := fmt.Sprintf("%s, from %s to %s; the most is %s in %s.", f.Caption, by.whole(bins[0].Begin),
 		by.whole(bins[len(bins)-1].Begin), s.tell(value(most)), by.whole(most.Begin))
-	f.SVG, _ = byDay(bins, by, value, s, says)
+	f.SVG = byDay(bins, by, value, s, says)
 	return f, true
 }

@@ -8,9 +8,8 @@
 // # Texts of strangers
 //
 // Names of rooms, ids, MIME types and errors may be anything. Each is made printable, so that nothing in it turns what follows
-// around, is cut to a length, is escaped by html/template, and stands in a <bdi>. Plots are drawn by gonum.org/v1/plot; what it
-// writes is read again, and only elements, attributes and numbers that a plot needs are taken over, so that nothing that was
-// drawn can be anything but lines, areas and text.
+// around, is cut to a length, is escaped by html/template, and stands in a <bdi>. Plots are lines, areas and texts that are drawn
+// here: a library that draws them brings fonts and printers along that are a fifth of the program.
 //
 // # Colours
 //

@@ -101,8 +101,7 @@ var allowed = map[string]string{
 	"section": "id aria-labelledby", "table": "data-table", "caption": "", "thead": "", "tbody": "", "tr": "data-row", "th": "scope class",
 	"td": "class data-column", "data": "value", "time": "datetime", "small": "", "code": "", "figure": "", "figcaption": "", "details": "open",
 	"summary": "", "ol": "class", "li": "", "span": "class",
-	"svg": "viewbox role aria-label", "g": "transform", "path": "d class stroke-width stroke-dasharray stroke-dashoffset",
-	"text": "x y transform class font-size text-anchor",
+	"svg": "viewbox role aria-label", "path": "d class stroke-width stroke-dasharray", "text": "x y class font-size text-anchor",
 }
 
 // Nothing in a page refers to anything outside of it, whatever stands in a database.

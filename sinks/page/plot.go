@@ -1,73 +1,63 @@
 package page
 
 import (
-	"bytes"
-	"fmt"
-	"html/template"
 	"math"
 	"strconv"
 
 	"github.com/dustin/go-humanize"
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // A plot is as wide as a phone. Where there is more place, several stand beside each other.
 const (
 	plotWidth  = 340
 	plotHeight = 200
-	fontSize   = 12
+	// margin is free around a plot, labelHeight below it: with the reader's font the labels may be wider than with ours.
+	margin      = 8
+	labelHeight = 20
 )
 
-// newPlot has axes without lines, ticks without marks, and a grid along y only: what is read is the height.
-func newPlot() *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = nil
-	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.Width = 0
-		axis.Tick.Width = 0
-		axis.Tick.Length = 0
-		axis.Padding = 3
-		axis.Tick.Label.Font = sans(fontSize)
+// tick is a label at an axis.
+type tick struct {
+	at    float64
+	label string
+}
+
+// plot is a drawing with axes: of a grid along y only, since what is read is the height.
+type plot struct {
+	*drawing
+	left, right, top, bottom float64
+	least, most, high        float64 // x from least to most, y up to high
+}
+
+// newPlot has x from least to most and y from 0 to at least high. Texts at x are no wider than what there is for each.
+func newPlot(says string, least, most float64, ticks []tick, s scale, high int64) *plot {
+	p := &plot{drawing: newDrawing(plotHeight, says), top: margin, right: plotWidth - margin, bottom: plotHeight - labelHeight, least: least, most: most}
+	heights, end := s.ticks(math.Max(1, float64(high)))
+	p.high = end
+	for _, t := range heights {
+		p.left = max(p.left, widthOf(t.label))
 	}
-	p.X.Tick.Label.Color, p.Y.Tick.Label.Color = middle(quietColour()), end(quietColour())
-	grid := plotter.NewGrid()
-	grid.Vertical.Color = nil
-	grid.Horizontal = draw.LineStyle{Color: gridColour(), Width: 1}
-	p.Add(grid)
+	p.left += margin + 6
+	for _, t := range heights {
+		y := p.at(least, t.at).y
+		p.line(stroke{colour: gridColour, width: 1}, point{p.left, y}, point{p.right, y})
+		p.words(quietColour, atEnd, point{p.left - 6, y + 4}, t.label)
+	}
+	for _, t := range ticks {
+		// A label in the middle below the first or the last place would stand out at the side.
+		half := widthOf(t.label) / 2
+		x := min(max(p.at(t.at, 0).x, half+margin), plotWidth-half-margin)
+		p.words(quietColour, atMiddle, point{x, plotHeight - 5}, t.label)
+	}
 	return p
 }
 
-// sans is drawn with the widths of Arial, which every system has or replaces by one as wide.
-func sans(size vg.Length) font.Font {
-	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
-}
-
-// widthOf is how wide a text is in that font.
-func widthOf(words string) float64 {
-	width, _, _ := plot.DefaultTextHandler.Box(words, sans(fontSize))
-	return width.Points()
-}
-
-// drawn draws, and returns what may stand in a page. What draws panics when it gets something that it cannot draw: a page
-// without a plot is better than a run that cannot tell what it did.
-func drawn(height vg.Length, says string, on func(draw.Canvas)) (svg template.HTML, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			svg, err = "", fmt.Errorf("draw a plot: %v", cause)
-		}
-	}()
-	canvas := vgsvg.NewWith(vgsvg.UseWH(plotWidth, height))
-	on(draw.New(canvas))
-	var b bytes.Buffer
-	if _, err := canvas.WriteTo(&b); err != nil {
-		return "", err
+// at is where a value stands.
+func (p *plot) at(x, y float64) point {
+	return point{
+		p.left + (x-p.least)/(p.most-p.least)*(p.right-p.left),
+		p.bottom - y/p.high*(p.bottom-p.top),
 	}
-	return drawing(b.Bytes(), says)
 }
 
 // scale says how a number is told at an axis and in a text, and which steps are round.
@@ -103,7 +93,7 @@ func (s scale) label(v float64) string {
 }
 
 // ticks are round numbers from 0 to at least most: three to six.
-func (s scale) ticks(most float64) (ticks plot.ConstantTicks, end float64) {
+func (s scale) ticks(most float64) (ticks []tick, end float64) {
 	const steps = 5
 	unit := 1.0
 	for unit*s.base <= most {
@@ -117,16 +107,7 @@ func (s scale) ticks(most float64) (ticks plot.ConstantTicks, end float64) {
 		}
 	}
 	for end = 0; end < most; end += step {
-		ticks = append(ticks, plot.Tick{Value: end, Label: s.label(end)})
+		ticks = append(ticks, tick{end, s.label(end)})
 	}
-	return append(ticks, plot.Tick{Value: end, Label: s.label(end)}), end
-}
-
-// inside leaves some place around: with the reader's font the labels may be wider than with ours.
-func inside(c draw.Canvas) draw.Canvas { return draw.Crop(c, 8, -8, 0, 0) }
-
-// heights sets the axis of y for numbers up to most.
-func heights(p *plot.Plot, s scale, most int64) {
-	p.Y.Min = 0
-	p.Y.Tick.Marker, p.Y.Max = s.ticks(math.Max(1, float64(most)))
+	return append(ticks, tick{end, s.label(end)}), end
 }

@@ -85,7 +85,7 @@ func (f figure) ranked(bars []bar) []figure {
 	for _, b := range bars[:min(len(bars), 3)] {
 		says += fmt.Sprintf(" %s: %s.", fitting(b.Name, barName, plotWidth), b.Tells)
 	}
-	f.SVG, _ = ranking(bars, says) // without a plot the table says it
+	f.SVG = ranking(bars, says)
 	if len(bars) > maxBars {
 		f.Caption += fmt.Sprintf(" (the first %d of %d)", maxBars, len(bars))
 	}

@@ -1,206 +1,127 @@
 package page
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
 	"fmt"
 	"html"
 	"html/template"
-	"image/color"
-	"io"
-	"regexp"
+	"math"
 	"strconv"
 	"strings"
+
+	"github.com/mattn/go-runewidth"
 )
 
-// What is drawn has one of these colours, each of which stands for a class of the style sheet.
-func inkColour() color.Color    { return color.RGBA{R: 1, A: 255} }
-func quietColour() color.Color  { return color.RGBA{R: 2, A: 255} }
-func gridColour() color.Color   { return color.RGBA{R: 3, A: 255} }
-func firstColour() color.Color  { return color.RGBA{R: 4, A: 255} }
-func secondColour() color.Color { return color.RGBA{R: 5, A: 255} }
-func markColour() color.Color   { return color.RGBA{R: 6, A: 255} }
+// What is drawn has one of these colours, each of which is a class of the style sheet.
+const (
+	inkColour    = "ink"
+	quietColour  = "quiet"
+	gridColour   = "grid"
+	firstColour  = "first"
+	secondColour = "second"
+	markColour   = "mark"
+)
 
-// middle and end are the colour of a text, and which of its points stands where it is drawn. The drawing says where a text
-// begins in the font that we measure; the reader may have another one, in which it is wider.
-func middle(c color.Color) color.Color { return anchored(c, 1) }
-func end(c color.Color) color.Color    { return anchored(c, 2) }
+// A text stands with its beginning, its middle or its end where it is drawn, whatever font the reader has.
+const (
+	atStart  = ""
+	atMiddle = "middle"
+	atEnd    = "end"
+)
 
-func anchored(c color.Color, at uint8) color.Color {
-	r, _, _, _ := c.RGBA()
-	return color.RGBA{R: uint8(r >> 8), G: at, A: 255}
+const fontSize = 12
+
+type point struct{ x, y float64 }
+
+// stroke is how a line is drawn; dashes may be empty.
+type stroke struct {
+	colour string
+	width  float64
+	dashes string
 }
 
-// class is that of a colour as it is written, and the anchor of a text of it. It is empty for one that is not among them.
-func class(written string) (name, anchor string) {
-	if written == "none" {
-		return written, ""
-	}
-	var r, g, b uint8
-	if n, err := fmt.Sscanf(written, "#%02X%02X%02X", &r, &g, &b); n != 3 || err != nil || b != 0 {
-		return "", ""
-	}
-	names := []string{"", "ink", "quiet", "grid", "first", "second", "mark"}
-	anchors := []string{"", "middle", "end"}
-	if int(r) >= len(names) || int(g) >= len(anchors) {
-		return "", ""
-	}
-	return names[r], anchors[g]
+// drawing is an SVG under way. It writes nothing but lines, areas and texts: numbers are formatted here, texts escaped, and
+// everything else is a constant.
+type drawing struct {
+	says          string
+	width, height float64
+	b             strings.Builder
 }
 
-var errDrawing = errors.New("the drawing has what no plot has")
+func newDrawing(height float64, says string) *drawing {
+	return &drawing{says: says, width: plotWidth, height: height}
+}
 
-// drawing takes over, of an SVG that was drawn, what a plot needs, and adds what it says for whoever does not see it.
-func drawing(drawn []byte, says string) (template.HTML, error) {
+// decimal is a coordinate: a hundredth of a unit is less than anybody sees.
+func decimal(v float64) string { return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64) }
+
+// trace is the d of a path along points.
+func trace(points []point) string {
 	var b strings.Builder
-	d := xml.NewDecoder(bytes.NewReader(drawn))
-	depth := 0
-	var label xml.StartElement // of a text, until what it says is known
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return "", fmt.Errorf("read a drawing: %w", err)
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			if t.Name.Local == "text" {
-				label = t.Copy()
-			} else if err := begin(&b, t, depth == 0, says); err != nil {
-				return "", err
-			}
-			depth++
-		case xml.EndElement:
-			depth--
-			if label.Name.Local == "" { // else it said nothing
-				b.WriteString("</" + t.Name.Local + ">")
-			}
-			label = xml.StartElement{}
-		case xml.CharData:
-			words := strings.TrimSpace(string(t))
-			if label.Name.Local == "" {
-				if words != "" {
-					return "", fmt.Errorf("%w: text outside of a text", errDrawing)
-				}
-				continue
-			}
-			if err := begin(&b, moved(label, words), false, ""); err != nil {
-				return "", err
-			}
-			label = xml.StartElement{}
-			b.WriteString(html.EscapeString(words))
-		}
+	for i, p := range points {
+		b.WriteString(map[bool]string{true: "M", false: "L"}[i == 0] + decimal(p.x) + "," + decimal(p.y))
 	}
-	if depth != 0 || b.Len() == 0 {
-		return "", errDrawing
-	}
-	return template.HTML(b.String()), nil //nolint:gosec // every element, attribute and number was looked at, every text escaped
+	return b.String()
 }
 
-// moved puts the x of a text where its anchor is.
-func moved(label xml.StartElement, words string) xml.StartElement {
-	part := 0.0
-	for _, a := range label.Attr {
-		if a.Name.Local != "style" {
-			continue
-		}
-		_, fill, _ := strings.Cut(a.Value, "fill:")
-		fill, _, _ = strings.Cut(fill, ";")
-		switch _, anchor := class(fill); anchor {
-		case "middle":
-			part = 0.5
-		case "end":
-			part = 1
-		}
+func (d *drawing) line(s stroke, points ...point) {
+	fmt.Fprintf(&d.b, `<path d="%s" class="fill-none stroke-%s" stroke-width="%s"`, trace(points), s.colour, decimal(s.width))
+	if s.dashes != "" {
+		fmt.Fprintf(&d.b, ` stroke-dasharray="%s"`, s.dashes)
 	}
-	for i, a := range label.Attr {
-		if x, err := strconv.ParseFloat(a.Value, 64); a.Name.Local == "x" && err == nil && part > 0 {
-			label.Attr[i].Value = strconv.FormatFloat(x+part*widthOf(words), 'f', 2, 64)
-		}
-	}
-	return label
+	d.b.WriteString("/>")
 }
 
-func begin(b *strings.Builder, e xml.StartElement, outermost bool, says string) error {
-	if outermost != (e.Name.Local == "svg") {
-		return fmt.Errorf("%w: element %q", errDrawing, e.Name.Local)
-	}
-	switch e.Name.Local {
-	case "svg", "g", "path", "text":
-	default:
-		return fmt.Errorf("%w: element %q", errDrawing, e.Name.Local)
-	}
-	b.WriteString("<" + e.Name.Local)
-	for _, a := range e.Attr {
-		if err := attribute(b, a); err != nil {
-			return err
-		}
-	}
-	if outermost {
-		b.WriteString(` role="img" aria-label="` + html.EscapeString(says) + `"><title>` + html.EscapeString(says) + "</title>")
-		return nil
-	}
-	b.WriteString(">")
-	return nil
+func (d *drawing) area(colour string, points ...point) {
+	fmt.Fprintf(&d.b, `<path d="%sZ" class="fill-%s"/>`, trace(points), colour)
 }
 
-// numbers is what may stand in an attribute: nothing that could name or run something.
-var numbers = regexp.MustCompile(`^[-+0-9.,eEMLHVCSQTAZmlhvcsqtaz ]*$`)
-
-// moves is what may stand in a transform.
-var moves = regexp.MustCompile(`^((scale|translate|rotate)\([-+0-9., eE]*\) ?)*$`)
-
-func attribute(b *strings.Builder, a xml.Attr) error {
-	allowed := numbers
-	switch a.Name.Local {
-	case "viewBox", "d", "x", "y":
-	case "transform":
-		allowed = moves
-	case "style":
-		return style(b, a.Value)
-	case "width", "height", "xmlns", "xlink":
-		return nil // as wide as there is place for it
-	default:
-		return fmt.Errorf("%w: attribute %q", errDrawing, a.Name.Local)
-	}
-	if !allowed.MatchString(a.Value) {
-		return fmt.Errorf("%w: %s=%q", errDrawing, a.Name.Local, a.Value)
-	}
-	b.WriteString(" " + a.Name.Local + `="` + a.Value + `"`)
-	return nil
+// box is an area from its lower left corner.
+func (d *drawing) box(colour string, at point, width, height float64) {
+	d.area(colour, at, point{at.x, at.y - height}, point{at.x + width, at.y - height}, point{at.x + width, at.y})
 }
 
-// style makes classes and attributes of a style, which the Content-Security-Policy would forbid.
-func style(b *strings.Builder, declarations string) error {
-	var classes []string
-	for declaration := range strings.SplitSeq(declarations, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(declaration), ":")
-		switch name {
-		case "fill", "stroke":
-			c, anchor := class(value)
-			if c == "" {
-				return fmt.Errorf("%w: %s %q", errDrawing, name, value)
-			}
-			classes = append(classes, name+"-"+c)
-			if anchor != "" {
-				b.WriteString(` text-anchor="` + anchor + `"`)
-			}
-		case "stroke-width", "stroke-dasharray", "stroke-dashoffset", "font-size":
-			value = strings.TrimSuffix(value, "px")
-			if !numbers.MatchString(value) {
-				return fmt.Errorf("%w: %s %q", errDrawing, name, value)
-			}
-			b.WriteString(" " + name + `="` + value + `"`)
-		case "", "font-family", "font-variant", "font-weight", "font-style", "fill-opacity", "stroke-opacity":
-		default:
-			return fmt.Errorf("%w: style %q", errDrawing, name)
+func (d *drawing) disc(colour string, at point, radius float64) {
+	r := decimal(radius)
+	fmt.Fprintf(&d.b, `<path d="M%s,%sa%s,%s 0 1 0 %s,0a%s,%s 0 1 0 -%s,0Z" class="fill-%s"/>`,
+		decimal(at.x-radius), decimal(at.y), r, r, decimal(2*radius), r, r, decimal(2*radius), colour)
+}
+
+// words stand on the line through at.
+func (d *drawing) words(colour, anchor string, at point, words string) {
+	fmt.Fprintf(&d.b, `<text x="%s" y="%s" font-size="%d" class="fill-%s"`, decimal(at.x), decimal(at.y), fontSize, colour)
+	if anchor != atStart {
+		fmt.Fprintf(&d.b, ` text-anchor="%s"`, anchor)
+	}
+	d.b.WriteString(">" + html.EscapeString(words) + "</text>")
+}
+
+// svg is the drawing, as wide as there is place for it, with what it says to whoever does not see it.
+func (d *drawing) svg() template.HTML {
+	says := html.EscapeString(d.says)
+	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %s %s" role="img" aria-label="%s"><title>%s</title>%s</svg>`, //nolint:gosec // see drawing
+		decimal(d.width), decimal(d.height), says, says, d.b.String()))
+}
+
+// widthsOfASCII are the widths of Arial from space to ~, in thousandths of the font size. Liberation Sans, Helvetica and what
+// else systems put in its place are as wide.
+func widthsOfASCII() [95]int {
+	return [...]int{
+		278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556,
+		1015, 667, 667, 722, 722, 667, 611, 778, 722, 278, 500, 667, 556, 833, 722, 778, 667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469, 556,
+		333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556, 556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
+	}
+}
+
+// widthOf is how wide a text is, about: what Arial has no width for counts as an M, and twice where a terminal gives it two columns.
+func widthOf(words string) float64 {
+	var columns runewidth.Condition // and not that of our locale
+	widths, sum := widthsOfASCII(), 0
+	for _, r := range words {
+		if i := int(r) - ' '; i >= 0 && i < len(widths) {
+			sum += widths[i]
+		} else {
+			sum += []int{0, 833, 1000}[min(2, columns.RuneWidth(r))]
 		}
 	}
-	if len(classes) > 0 {
-		b.WriteString(` class="` + strings.Join(classes, " ") + `"`)
-	}
-	return nil
+	return float64(sum) * fontSize / 1000
 }

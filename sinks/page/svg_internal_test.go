@@ -1,51 +1,32 @@
 package page
 
 import (
-	"errors"
-	"fmt"
+	"math"
 	"strings"
 	"testing"
-
-	"gonum.org/v1/plot/vg/draw"
 )
 
-const plain = `<svg width="1pt" height="1pt" viewBox="0 0 1 1" xmlns="http://www.w3.org/2000/svg"><g transform="scale(1, -1) translate(0, -1)">%s</g></svg>`
-
-// What no plot has is in no page, whoever wrote the library that draws.
-func TestADrawingIsNothingButAPlot(t *testing.T) {
-	for _, inside := range []string{
-		`<script>alert(1)</script>`, `<image href="x"/>`, `<a href="#"><path d="M0,0"/></a>`, `<foreignObject/>`, `<use href="#x"/>`, `<style>*{}</style>`,
-		`<path onload="alert(1)" d="M0,0"/>`, `<path d="M0,0" style="fill:url(#x)"/>`, `<path d="url(x)"/>`, `<path style="filter:url(x)"/>`,
-		`<path style="fill:#123456"/>`, `<path style="stroke-width:1;background:red"/>`, `<g transform="matrix(1)"/>`, `<g transform="url(x)"/>`,
-		`<text x="1" href="x">a</text>`, `<svg/>`, `words`, `<path d="M0,0" id="x"/>`, `<path d="M0,0" onload="1"/>`,
-	} {
-		if drawn, err := drawing(fmt.Appendf(nil, plain, inside), "says"); err == nil {
-			t.Errorf("%s became %s", inside, drawn)
-		}
-	}
-	for inside, want := range map[string]string{
-		`<path d="M0,0L1,1Z" style="fill:none;stroke:#040000;stroke-width:2"/>`:       `<path d="M0,0L1,1Z" stroke-width="2" class="fill-none stroke-first"></path>`,
-		`<text x="1" y="2" style="font-size:12px;fill:#010000">&lt;b&gt;&amp;</text>`: `<text x="1" y="2" font-size="12" class="fill-ink">&lt;b&gt;&amp;</text>`,
-		`<text x="1" y="2" style="fill:#020200">a</text>`:                             fmt.Sprintf(`<text x="%.2f" y="2" text-anchor="end" class="fill-quiet">a</text>`, 1+widthOf("a")),
-		`<text x="1" y="2" style="fill:#020000"></text>`:                              `translate(0, -1)"></g>`,
-	} {
-		if drawn, err := drawing(fmt.Appendf(nil, plain, inside), `"says" <`); err != nil || !strings.Contains(string(drawn), want) {
-			t.Errorf("%s became %s, %v", inside, drawn, err)
-		}
-	}
-	if drawn, err := drawing(fmt.Appendf(nil, plain, ""), `"says" <`); err != nil || !strings.Contains(string(drawn), `aria-label="&#34;says&#34; &lt;"><title>&#34;says&#34; &lt;</title>`) {
-		t.Errorf("%s, %v", drawn, err)
-	}
-	if _, err := drawing([]byte(`<svg>`), ""); err == nil {
-		t.Error("half a drawing passes for one")
+// Whatever a name holds, it is text in a drawing.
+func TestADrawingEscapesItsTexts(t *testing.T) {
+	d := newDrawing(10, `"says" <b>`)
+	d.words(inkColour, atEnd, point{1, 2.005}, `<script>&"`)
+	want := `<svg viewBox="0 0 340 10" role="img" aria-label="&#34;says&#34; &lt;b&gt;"><title>&#34;says&#34; &lt;b&gt;</title>` +
+		`<text x="1" y="2.01" font-size="12" class="fill-ink" text-anchor="end">&lt;script&gt;&amp;&#34;</text></svg>`
+	if got := string(d.svg()); got != want {
+		t.Error(got)
 	}
 }
 
-// A plot that cannot be drawn is an error, and nothing that ends the run.
-func TestAPanicOfWhatDrawsIsAnError(t *testing.T) {
-	svg, err := drawn(10, "says", func(draw.Canvas) { panic(errors.New("no such number")) })
-	if svg != "" || err == nil || !strings.Contains(err.Error(), "no such number") {
-		t.Errorf("%q, %v", svg, err)
+// A value stands where its number says, and the largest is as high as the plot.
+func TestValuesStandInTheirPlace(t *testing.T) {
+	p := newPlot("", 0, 10, nil, byItems(), 500)
+	for _, test := range []struct {
+		x, y float64
+		want point
+	}{{0, 0, point{p.left, p.bottom}}, {10, 500, point{p.right, p.top}}, {5, 250, point{(p.left + p.right) / 2, (p.top + p.bottom) / 2}}} {
+		if got := p.at(test.x, test.y); math.Hypot(got.x-test.want.x, got.y-test.want.y) > 0.001 {
+			t.Errorf("%v, %v is at %v, want %v", test.x, test.y, got, test.want)
+		}
 	}
 }
 
@@ -55,13 +36,13 @@ func TestTicks(t *testing.T) {
 		ticks, end := byBytes().ticks(most)
 		var got []string
 		for _, tick := range ticks {
-			got = append(got, tick.Label)
+			got = append(got, tick.label)
 		}
 		if strings.Join(got, ", ") != want || end < most {
 			t.Errorf("up to %v: %q, the last is %v", most, got, end)
 		}
 	}
-	if ticks, _ := byItems().ticks(2_345_678); ticks[len(ticks)-1].Label != "2.5 M" && ticks[len(ticks)-1].Label != "3 M" {
+	if ticks, _ := byItems().ticks(2_345_678); ticks[len(ticks)-1].label != "2.5 M" && ticks[len(ticks)-1].label != "3 M" {
 		t.Errorf("%+v", ticks)
 	}
 }
