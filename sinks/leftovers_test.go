@@ -81,7 +81,7 @@ func TestWhatOthersNamedAlikeStays(t *testing.T) {
 		strings.Replace(ours, random, random+"A", 1),
 		strings.Replace(ours, random, "1"+random[1:], 1),
 		strings.Replace(ours, random, "report.2026-11-23.backup00", 1),
-		ours[1:], "x" + ours, ours + "~", strings.TrimSuffix(ours, ".tmp"),
+		random + ".tmp", ours[1:], "x" + ours, ours + "~", strings.TrimSuffix(ours, ".tmp"),
 		".synupkeep-report.tmp", ".synupkeep-report..tmp",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
