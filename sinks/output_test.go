@@ -18,7 +18,6 @@ import (
 	"synupkeep/sinks"
 )
 
-// onlyPrintable fails on whatever a terminal might act upon.
 // TestTheTableNamesThePlanThatWasCarriedOut, and JSON has it; without one neither says a word.
 func TestTheTableNamesThePlanThatWasCarriedOut(t *testing.T) {
 	s := goodRun()
@@ -43,6 +42,7 @@ func TestTheTableNamesThePlanThatWasCarriedOut(t *testing.T) {
 	}
 }
 
+// onlyPrintable fails on whatever a terminal might act upon.
 func onlyPrintable(t *rapid.T, what string, out []byte) {
 	if i := bytes.IndexFunc(out, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
 		t.Fatalf("%s: %q at %d", what, out[i:min(len(out), i+8)], i)
