@@ -21,6 +21,8 @@ type arrangement struct {
 	bare bool
 	// topic is the command that help is about, empty for the program.
 	topic Command
+	// shell is the one that completion is for.
+	shell string
 	// flags are --name=value, each as often as cli may see it.
 	flags       []string
 	positionals []string
@@ -178,7 +180,16 @@ func (s *scanner) commandOf() {
 		s.checkConnectionAndToken()
 	case CommandHelp:
 		s.checkTopic()
+	case CommandCompletion:
+		s.checkFlags()
+		if len(s.out.positionals) != 1 || !slices.Contains(shells(), s.out.positionals[0]) {
+			s.problem(string(CommandCompletion), "", "does not name a shell that it knows", strings.Join(shells(), ", "))
+			s.out.positionals = nil
+			return
+		}
+		s.out.shell, s.out.positionals = s.out.positionals[0], nil
 	case CommandVersion:
+		s.checkFlags()
 		if len(s.out.positionals) > 0 {
 			s.problem("version", "", "takes no arguments", "")
 		}

@@ -11,7 +11,7 @@ import (
 type gathered map[string][]string
 
 // runCLI hands arranged arguments to cli, which prints what is asked of it and fills found for a run.
-func runCLI(a arrangement, stdout io.Writer, version func(io.Writer) error) (gathered, error) {
+func runCLI(a arrangement, stdout io.Writer, version func(w io.Writer, asJSON bool) error) (gathered, error) {
 	found := gathered{}
 	app := newApp(stdout, func(c *cli.Context) error {
 		found.read(c)
@@ -21,17 +21,24 @@ func runCLI(a arrangement, stdout io.Writer, version func(io.Writer) error) (gat
 	if a.command == CommandHelp && a.topic != "" {
 		args = append(args, string(a.topic))
 	}
-	if spec, _ := specOfCommand(a.command); spec.connects {
+	if a.shell != "" {
+		args = append(args, a.shell)
+	}
+	if spec, _ := specOfCommand(a.command); len(spec.flags) > 0 {
 		args = append(append(append(args, a.flags...), "--"), a.positionals...)
 	}
 	return found, app.Run(args)
 }
 
-func newApp(stdout io.Writer, run cli.ActionFunc, version func(io.Writer) error) *cli.App {
+func newApp(stdout io.Writer, run cli.ActionFunc, version func(w io.Writer, asJSON bool) error) *cli.App {
 	usageError := func(_ *cli.Context, err error, _ bool) error { return err }
 	actions := map[Command]cli.ActionFunc{
-		CommandVersion: func(*cli.Context) error { return version(stdout) },
-		CommandHelp:    help,
+		CommandVersion: func(c *cli.Context) error { return version(stdout, c.Bool("json")) },
+		CommandCompletion: func(c *cli.Context) error {
+			_, err := io.WriteString(stdout, completion(c.Args().First()))
+			return err
+		},
+		CommandHelp: help,
 	}
 	var all []*cli.Command
 	for _, spec := range commands() {

@@ -19,7 +19,9 @@ const (
 	CommandToken   Command = "token"
 	CommandHealth  Command = "health"
 	CommandVersion Command = "version"
-	CommandHelp    Command = "help"
+	// CommandCompletion prints a script for a shell.
+	CommandCompletion Command = "completion"
+	CommandHelp       Command = "help"
 )
 
 const (
@@ -87,7 +89,11 @@ func commands() []commandSpec {
 			usageText:   "health [flags]",
 			description: healthDescription, examples: healthExamples(), exitCodes: healthExitCodes, flags: flags(CommandHealth),
 		},
-		{command: CommandVersion, usage: "print the version", usageText: "version"},
+		{
+			command: CommandCompletion, usage: "print what completes commands and flags in a shell", usageText: "completion bash|zsh|fish",
+			description: completionDescription,
+		},
+		{command: CommandVersion, usage: "print the version", usageText: "version [--json]", flags: flags(CommandVersion)},
 		{command: CommandHelp, usage: "print this text, or that of a command", usageText: "help [command]"},
 	}
 }

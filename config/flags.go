@@ -49,7 +49,7 @@ func flagSpecs() []flagSpec {
 		of(paceFlags(), run, plan, doctor, cron),
 		of(limitFlags(), run, plan, doctor, cron),
 		of(logFlags(), run, plan, usage, doctor, repair, cron, token),
-		of(jsonFlag(), run, plan, usage, doctor, repair, cron),
+		of(jsonFlag(), run, plan, usage, doctor, repair, cron, CommandVersion),
 		of(stateFlag(), run, plan, doctor, cron),
 		of(topFlag(), run, plan, usage, cron),
 		of(fileFlags(), run, plan, usage, cron),

@@ -5,7 +5,8 @@ package config
 const usageText = `synupkeep run [flags] [postgres_connection_string [synapse_auth_token]]
 synupkeep plan | usage | doctor | repair rooms | cron | token [flags] [...]
 synupkeep [flags] [postgres_connection_string [synapse_auth_token]]
-synupkeep version
+synupkeep completion bash|zsh|fish
+synupkeep version [--json]
 synupkeep help [command]`
 
 const description = `synupkeep keeps a Synapse homeserver small: run deletes history of rooms, local media, cached remote media and URL
@@ -22,6 +23,14 @@ const sayingThings = `Flags and arguments may stand in any order. Each flag can 
 variable separated by spaces. Arguments win over the environment, an empty variable counts as unset, two variables of one
 flag must not contradict each other. An argument is visible to every user of the machine: give a password and a token
 through the environment, ~/.pgpass or --token-file. Results go to stdout, errors and the log to stderr.`
+
+const completionDescription = `completion prints a script that completes commands, flags and values:
+
+  bash   source <(synupkeep completion bash), in ~/.bashrc
+  zsh    synupkeep completion zsh > a file _synupkeep in a directory of $fpath
+  fish   synupkeep completion fish > ~/.config/fish/completions/synupkeep.fish
+
+The packages bring all three.`
 
 const runDescription = `run deletes history of rooms, local media, cached remote media and URL previews that are older than --delta or
 --before, and says what it did. It cannot be undone. While it runs, SIGUSR1 makes it say how far it is.
