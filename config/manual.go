@@ -62,7 +62,9 @@ func escaped(text string) string {
 	return strings.NewReplacer(`\`, `\e`, `-`, `\-`, "'", `\(aq`, "`", `\(ga`, `"`, `\(dq`, "^", `\(ha`, "~", `\(ti`).Replace(text)
 }
 
-func (m *manual) line(format string, args ...any) { fmt.Fprintf(m, format+"\n", args...) }
+func (m *manual) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(m, format+"\n", args...) // a strings.Builder takes all
+}
 
 func (m *manual) heading(name string) { m.line(".SH %s", name) }
 
