@@ -11,7 +11,7 @@ IMAGE_ARCH = $(or $(GOARCH),$(shell $(GO) env GOARCH))
 # The race detector needs a C compiler. Without one the tests run all the same, and say so.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page test-units image test-image
+.PHONY: help build demo demo-down test test-go lint fmt fuzz bench clean test-long test-versions test-page test-units image test-image release packages test-packages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,19 @@ test-units: ## the systemd units, by systemd-analyze
 	@command -v systemd-analyze >/dev/null || { echo "test-units needs systemd-analyze (Debian: apt-get install systemd)" >&2; exit 1; }
 	$(GO) test -count=1 -tags systemd -run 'TestUnits|TestTheService' ./deploy
 
+bin/nfpm: tools/go.mod tools/go.sum
+	$(GO) build -modfile=tools/go.mod -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+release: bin/nfpm ## dist/: programs, deb, rpm, what they are made of and SHA256SUMS; the same bytes from the same commit
+	$(GO) run ./internal/release --out dist --nfpm $(CURDIR)/bin/nfpm
+
+packages: bin/nfpm ## the same for this machine's architecture alone
+	$(GO) run ./internal/release --out dist --nfpm $(CURDIR)/bin/nfpm --arch $(IMAGE_ARCH)
+
+test-packages: bin/nfpm ## the deb and the rpm: what is in them, and whether two builds give the same bytes
+	@command -v dpkg-deb >/dev/null && command -v rpm >/dev/null || { echo "test-packages needs dpkg-deb and rpm (Debian: apt-get install dpkg rpm)" >&2; exit 1; }
+	$(GO) test -count=1 -tags packages -run Package ./internal/release
+
 LONG ?= 22m
 test-long: ## faults, kills and crowds at random, each for LONG, and every fuzz target: about an hour
 	SYNUPKEEP_TEST_FOR=$(LONG) $(GO) test $(RACE) -count=1 -shuffle=on -p 2 -timeout 4h ./proof/...
@@ -77,6 +90,6 @@ bench: ## compare with baselines in the same run, print the ratios (some 20 minu
 	$(GO) run ./bench $(BENCHFLAGS) | tee bench.txt
 
 clean: ## what was built; the sandbox's cache stays
-	rm -rf bin bench.txt
+	rm -rf bin dist bench.txt
 
 FORCE:

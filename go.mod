@@ -3,6 +3,7 @@ module synupkeep
 go 1.26.0
 
 require (
+	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/adhocore/gronx v1.20.4
 	github.com/cenkalti/backoff/v4 v4.3.0
