@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,7 +27,7 @@ type release struct {
 }
 
 func main() {
-	out := flag.String("out", "dist", "`directory` for the files, which is made anew")
+	out := flag.String("out", "dist", "`directory` for the files, without any but those of an earlier release")
 	nfpm := flag.String("nfpm", "", "nfpm, the `program` that makes packages; without it none are made")
 	architectures := flag.String("arch", "amd64,arm64", "architectures, with commas")
 	flag.Parse()
@@ -61,7 +60,7 @@ func run(ctx context.Context, out, nfpm string, architectures []string) error {
 		return fmt.Errorf("the time of the commit: %w", err)
 	}
 	r.time = time.Unix(unix, 0).UTC()
-	if err := errors.Join(os.RemoveAll(r.out), os.MkdirAll(r.out, 0o755)); err != nil {
+	if err := emptied(r.out); err != nil {
 		return err
 	}
 	for _, arch := range architectures {
@@ -70,6 +69,28 @@ func run(ctx context.Context, out, nfpm string, architectures []string) error {
 		}
 	}
 	return r.sums()
+}
+
+// emptied makes a directory, or takes what an earlier release left out of it. What holds anything else is somebody's.
+func emptied(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if name := file.Name(); file.IsDir() || name != "SHA256SUMS" && !strings.HasPrefix(name, "synupkeep") {
+			return fmt.Errorf("%s holds %s, which no release has made: name an empty directory with --out", dir, name)
+		}
+	}
+	for _, file := range files {
+		if err := os.Remove(filepath.Join(dir, file.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // versionOf is the version that the tag of the commit gives, and on a way to the next one the commit behind the last.

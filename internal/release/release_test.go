@@ -160,6 +160,31 @@ func TestNothingIsMadeOfWhatIsNoCheckout(t *testing.T) {
 	}
 }
 
+// TestADirectoryOfSomethingElseIsLeftAlone.
+func TestADirectoryOfSomethingElseIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"SHA256SUMS", "synupkeep_2.0.0-1_amd64.deb", "thesis.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := emptied(dir); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "thesis.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if err := emptied(dir); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
 // TestEveryFileOfTheRecipeIsThere: what the packages take from the checkout, and each file of deploy/packages is used.
 func TestEveryFileOfTheRecipeIsThere(t *testing.T) {
 	recipe := string(read(t, "../../deploy/packages/nfpm.yaml"))
