@@ -51,8 +51,8 @@ test-units: ## the systemd units, by systemd-analyze
 	@command -v systemd-analyze >/dev/null || { echo "test-units needs systemd-analyze (Debian: apt-get install systemd)" >&2; exit 1; }
 	$(GO) test -count=1 -tags systemd -run 'TestUnits|TestTheService' ./deploy
 
-bin/nfpm: tools/go.mod tools/go.sum
-	$(GO) build -modfile=tools/go.mod -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+bin/nfpm: tools/packages/go.mod tools/packages/go.sum
+	$(GO) build -modfile=tools/packages/go.mod -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 release: bin/nfpm ## dist/: programs, deb, rpm, what they are made of and SHA256SUMS; the same bytes from the same commit
 	$(GO) run ./internal/release --out dist --nfpm $(CURDIR)/bin/nfpm

@@ -42,7 +42,7 @@ func programDirs(t *testing.T) (dirs []string) {
 		case !d.IsDir():
 			return nil
 		case path != "." && strings.HasPrefix(d.Name(), "."), slices.Contains([]string{
-			"bench", "bin", "deploy", "docs", "internal/sandbox", "proof", "scripts", "testdata", "tools", "internal/item",
+			"bench", "bin", "deploy", "docs", "internal/release", "internal/sandbox", "proof", "scripts", "testdata", "tools", "internal/item",
 		}, path):
 			return filepath.SkipDir
 		}

@@ -41,7 +41,7 @@ func (r release) writeManual(stage string) error {
 		files[filepath.Join("completions", name)] = []byte(script)
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(stage, name), text, 0o644); err != nil { //nolint:gosec // everybody may read a manual
+		if err := os.WriteFile(filepath.Join(stage, name), text, 0o644); err != nil {
 			return err
 		}
 	}
@@ -89,7 +89,7 @@ func (r release) archive(stage, arch string) error {
 }
 
 func (r release) write(name string, content []byte) error {
-	return os.WriteFile(filepath.Join(r.out, name), content, 0o644) //nolint:gosec // it is published
+	return os.WriteFile(filepath.Join(r.out, name), content, 0o644)
 }
 
 // packages makes a deb and an rpm.
