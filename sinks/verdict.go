@@ -109,6 +109,9 @@ func sofar(s Summary) string {
 func achieved(s Summary) string {
 	var words []string
 	for _, f := range s.Flows {
+		if f.Flow == item.Drift && f.Done < allFound(f) {
+			words = append(words, number(allFound(f), "finding", "findings")+" of drift")
+		}
 		if f.Done == 0 {
 			continue
 		}
@@ -121,6 +124,8 @@ func achieved(s Summary) string {
 			words = append(words, number(f.Done, "remote media item", "remote media items")+" deleted")
 		case item.Previews:
 			words = append(words, number(f.Done, "URL preview", "URL previews")+" deleted")
+		case item.Drift:
+			words = append(words, number(f.Done, "finding", "findings")+" of drift deleted")
 		default:
 			words = append(words, number(f.Done, "item", "items")+" done in "+line(string(f.Flow)))
 		}

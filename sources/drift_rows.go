@@ -134,7 +134,7 @@ func (r *spooledRows) next() (row mediaRow, err error) {
 	if _, err := io.ReadFull(r.in, count[:]); err != nil {
 		return row, errors.Join(errNotSpooled, noEOF(err))
 	}
-	switch int16(binary.BigEndian.Uint16(count[:])) { //nolint:gosec // it is -1 after the last row
+	switch int16(binary.BigEndian.Uint16(count[:])) {
 	case -1:
 		return row, io.EOF
 	case 4:
@@ -175,7 +175,7 @@ func (r *spooledRows) read() ([]byte, error) {
 	if n > longest { // NULL among them
 		return nil, errNotSpooled
 	}
-	if uint32(cap(r.field)) < n { //nolint:gosec // at most longest
+	if uint32(cap(r.field)) < n {
 		r.field = make([]byte, n)
 	}
 	r.field = r.field[:n]

@@ -71,6 +71,21 @@ func (p Pass) FileID(key string) string {
 	return key[:len(dateForm)] + "_" + key[len(dateForm):]
 }
 
+// PreviewIDs are the ids that a preview may have whose files FileID finds: of one that begins with a date, the path does not tell
+// the eleventh character.
+func PreviewIDs(fileID string) []string {
+	if !beginsWithDate(fileID) || len(fileID) < len(dateForm)+2 {
+		return []string{fileID}
+	}
+	var ids []string
+	for c := byte(' '); c <= '~'; c++ {
+		if badCharacter(string(c)) == "" {
+			ids = append(ids, fileID[:len(dateForm)]+string(c)+fileID[len(dateForm)+1:])
+		}
+	}
+	return ids
+}
+
 // Visitor is told what Walk comes upon. An error of any function ends the walk.
 type Visitor struct {
 	// Media gets the media in byte order of Origin, then of Key, content and thumbnails together.

@@ -26,6 +26,8 @@ func flowWords(f item.Flow) flowText {
 		return flowText{"Remote media", "media", "Remote media deleted", "Remote media that would go"}
 	case item.Previews:
 		return flowText{"URL previews", "media", "URL previews deleted", "URL previews that would go"}
+	case item.Drift:
+		return flowText{"Drift", "findings", "Drift deleted", "Drift that would go"}
 	}
 	return flowText{clean(string(f), maxName), "items", "Items deleted", "Items that would go"}
 }
