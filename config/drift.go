@@ -18,7 +18,7 @@ const (
 
 // readDrift reads what is to become of drift. Its grace is the age of the flow.
 func (r *reader) readDrift(cfg *Config, via Via) {
-	cfg.Drift = Drift{Delete: r.driftFindings(), UploadLifetime: uploadLifetime}
+	cfg.Drift = Drift{Delete: r.driftFindings()}
 	grace := r.duration("drift-grace", day, leastGrace)
 	if !slices.Contains(cfg.Flows, item.Drift) {
 		if value, source, given := r.single("drift"); given && r.command.deletes() {
@@ -26,6 +26,7 @@ func (r *reader) readDrift(cfg *Config, via Via) {
 		}
 		return
 	}
+	cfg.Drift.UploadLifetime = uploadLifetime
 	_, source, _ := r.single("drift-grace")
 	cfg.Ages[item.Drift], cfg.origins[item.Drift] = Age{Delta: grace}, ageOrigin{source, formatDuration(grace)}
 	if via == ViaAPI {

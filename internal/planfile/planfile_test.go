@@ -203,8 +203,8 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 		if d := p.Settings.Differences(h.Settings); d != nil {
 			rt.Fatalf("%+v", d)
 		}
-		for _, f := range item.Flows()[1:] {
-			for _, other := range item.Flows()[1:] {
+		for _, f := range item.AllFlows()[1:] {
+			for _, other := range item.AllFlows()[1:] {
 				for key := range media[other] {
 					_, wanted := media[f][key]
 					if _, found := p.Media(f).Find(key); found != wanted {
