@@ -44,6 +44,7 @@ func (c *Config) Deciding() map[string][]string {
 		}
 	}
 	if slices.Contains(c.Flows, item.Drift) {
+		found["unused-expiration-time"] = one(formatDuration(c.Drift.UploadLifetime)) // of Synapse's own configuration
 		found["drift"] = []string{}
 		for _, finding := range c.Drift.Delete {
 			found["drift"] = append(found["drift"], string(finding))

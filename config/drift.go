@@ -21,8 +21,8 @@ func (r *reader) readDrift(cfg *Config, via Via) {
 	cfg.Drift = Drift{Delete: r.driftFindings()}
 	grace := r.duration("drift-grace", day, leastGrace)
 	if !slices.Contains(cfg.Flows, item.Drift) {
-		if value, source, given := r.single("drift"); given && r.command.deletes() {
-			r.warn(source + " " + value + " says nothing as long as drift does not run: it does when it is named, as in --only history,drift")
+		if value, source, _ := r.single("drift"); len(cfg.Drift.Delete) > 0 && r.command.deletes() {
+			r.warn(source + " " + value + " does nothing as long as drift does not run: it does when it is named, as in --only history,drift")
 		}
 		return
 	}
@@ -63,6 +63,9 @@ func (r *reader) driftFindings() (found []item.Reason) {
 		default:
 			r.problem(source, word, "is not known", "report, delete, or a list of "+driftWords())
 		}
+	}
+	if len(found) == 0 {
+		return nil
 	}
 	all := slices.Concat(item.Deletable(), item.DeletableByName())
 	return slices.DeleteFunc(all, func(f item.Reason) bool { return !slices.Contains(found, f) })

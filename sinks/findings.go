@@ -78,7 +78,11 @@ func writeFindings(b *bytes.Buffer, findings []Finding, gone string) {
 	fmt.Fprintln(b)
 	align(b, "  ", rows, 3)
 	for _, f := range findings {
-		fmt.Fprintf(b, "\n  %s, such as\n", line(string(f.Finding)))
+		such := ""
+		if f.Items > int64(len(f.Samples)) {
+			such = ", such as"
+		}
+		fmt.Fprintf(b, "\n  %s%s\n", line(string(f.Finding)), such)
 		for _, sample := range f.Samples {
 			fmt.Fprintf(b, "    %s\n", quoted(cut(sample)))
 		}

@@ -79,6 +79,7 @@ func everything() sinks.Summary {
 	s.Flows = append(s.Flows, sinks.FlowSummary{
 		Flow: item.LocalMedia, CutOff: fourOClock, Kept: map[item.Reason]int64{item.Avatar: 1, item.StateEvent("a.b"): 2, item.StateEvent(""): 3},
 		Skipped: map[item.Reason]int64{"no reason given": 1}, Left: map[item.Reason]int64{"other reasons": 1},
+		Findings: []sinks.Finding{{Finding: item.Lost, Items: 1, Samples: []string{"mxc://a/b"}}},
 		Shares: sinks.Shares{
 			ByRoom: []sinks.RoomShare{{RoomID: "!a"}}, ByUser: []sinks.Share{{Key: "@a:b"}}, ByOrigin: []sinks.Share{{}}, ByType: []sinks.Share{{}},
 			ByDay: []sinks.DayShare{{Day: "2026-11-22"}},
@@ -100,7 +101,7 @@ func TestTheSchemaRefusesWhatItDoesNotName(t *testing.T) {
 		{`"room_id": `, `"new": 1, "room_id": `},
 		{`"avatar": 1`, `"sticker": 1`},
 		{`"cut_off": "`, `"cut_off": "yesterday `},
-		{`"history"`, `"drift"`},
+		{`"history"`, `"rooms"`},
 	} {
 		if !strings.Contains(text.String(), change[0]) {
 			t.Fatalf("no %s in %s", change[0], text.String())
