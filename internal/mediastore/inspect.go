@@ -13,7 +13,7 @@ type Contents struct {
 	Content bool  // the content file
 	Files   int64 // all files, thumbnails included
 	Bytes   int64 // of regular files
-	// Newest is when the newest of them, or the directory of the thumbnails, was last written to.
+	// Newest is when the newest of them was last written to.
 	Newest time.Time
 }
 
@@ -39,10 +39,9 @@ func (s *Store) Inspect(ctx context.Context, kind Kind, origin, fileID string) (
 	}
 	return found, s.within(loc.thumbnails, loc.parts, func(d directory) error {
 		names, err := d.names()
-		if err != nil || len(names) == 0 {
+		if err != nil {
 			return err
 		}
-		found.seen(d.info)
 		for _, name := range names {
 			if _, err := d.inspect(name, &found); err != nil {
 				return err
@@ -93,16 +92,12 @@ func (d directory) inspect(name string, found *Contents) (there bool, err error)
 	case info.IsDir():
 		return true, fmt.Errorf("look at %s: %w", rel, ErrNotFile)
 	}
-	found.seen(info)
+	if info.ModTime().After(found.Newest) {
+		found.Newest = info.ModTime()
+	}
 	found.Files++
 	if info.Mode().IsRegular() {
 		found.Bytes += info.Size()
 	}
 	return true, nil
-}
-
-func (c *Contents) seen(info fs.FileInfo) {
-	if info != nil && info.ModTime().After(c.Newest) {
-		c.Newest = info.ModTime()
-	}
 }
