@@ -138,7 +138,9 @@ func compared(t *testing.T, dir string, rows map[mediastore.Pass][]mediaRow) (fo
 	}
 	defer store.Close() //nolint:errcheck // of a test
 	for _, pass := range mediastore.Passes() {
-		slices.SortFunc(rows[pass], func(a, b mediaRow) int { return cmp.Or(strings.Compare(a.origin, b.origin), strings.Compare(a.key, b.key)) })
+		slices.SortFunc(rows[pass], func(a, b mediaRow) int {
+			return cmp.Or(strings.Compare(a.origin, b.origin), strings.Compare(a.key, b.key))
+		})
 		j := &join{pass: pass, rows: &listed{rows[pass]}, seen: &Compared{}, emit: func(s item.Suspect) error {
 			d := drawn{pass: pass, origin: s.Origin, id: s.FileID}
 			if s.ID == "" {

@@ -203,7 +203,9 @@ func TestARowThatIsNoDriftAnyMoreStays(t *testing.T) {
 		change func(t *testing.T, d *drifting)
 		want   []string
 	}{
-		"quarantined": {func(t *testing.T, d *drifting) { sql(t, d.db, `UPDATE remote_media_cache SET quarantined_by = '@a:hs'`) }, []string{
+		"quarantined": {func(t *testing.T, d *drifting) {
+			sql(t, d.db, `UPDATE remote_media_cache SET quarantined_by = '@a:hs'`)
+		}, []string{
 			"mxc://o/media quarantined-without-file kept quarantined-without-file",
 		}},
 		"fetched again": {func(t *testing.T, d *drifting) { sql(t, d.db, `UPDATE remote_media_cache SET filesystem_id = 'other'`) }, nil},

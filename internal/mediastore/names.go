@@ -47,7 +47,7 @@ type entry struct {
 	kind entryType
 }
 
-const direntBuffer = 64 << 10
+const direntBuffer = 32 << 10
 
 // names reads a directory, in byte order of the names. A name costs no look at what it stands for, unless the file system
 // does not tell.

@@ -104,7 +104,7 @@ type Visitor struct {
 var errNotOurs = errors.New("no path of Synapse has such a name in this place")
 
 // Walk reads the directories of a pass, and nothing but the directories. No link below a tree is followed. It holds the names of
-// the directories that lie on the way to where it is, and no more.
+// the directories that lie on the way to where it is and of a few beside it, and no more.
 func (s *Store) Walk(ctx context.Context, pass Pass, v Visitor) error {
 	content, thumbnails := pass.Kind().trees()
 	w := &walk{ctx: ctx, pass: pass, visit: v, trees: [2]string{content, thumbnails}}
@@ -138,6 +138,8 @@ type walk struct {
 	trees [2]string // content, thumbnails
 	parts []string  // the directories on the way
 	buf   []byte
+	// buffers are those of what is read side by side.
+	buffers [readers][]byte
 }
 
 // level reads a directory of the content tree and the one of the same name of the thumbnail tree.
@@ -159,6 +161,9 @@ func (w *walk) level(dirs [2]int, depth int) error {
 				return err
 			}
 		}
+	}
+	if depth == w.pass.levels()-1 {
+		return w.ahead(lists, dirs, depth)
 	}
 	return merge(lists, func(name string, types [2]entryType) error {
 		if depth == w.pass.levels() {
@@ -304,44 +309,6 @@ func (w *walk) media(name string, types [2]entryType, dirs [2]int) error {
 	return w.visit.Media(found)
 }
 
-// thumbnails reads the directory of the thumbnails of one media item.
-func (w *walk) thumbnails(name string, kind entryType, dir int, found *Stored) error {
-	path := w.path(1, name)
-	if kind != dirEntry {
-		found.Odd, found.Thumbnails = true, true
-		return w.visit.Odd(path, notDirectory(kind))
-	}
-	fd, err := w.open(1, dir, name)
-	if err != nil || fd == none {
-		found.Odd = true
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	names, err := w.names(fd)
-	switch {
-	case err != nil:
-		found.Odd, found.Thumbnails = true, true
-		return w.unread(path, err)
-	case len(names) == 0:
-		return w.empty(fd, path)
-	}
-	found.Thumbnails = true
-	for _, e := range names {
-		why := notFile(e.kind)
-		if e.kind == fileEntry && !isThumbnail(e.name) {
-			why = errNotOurs
-		}
-		if why == nil {
-			continue
-		}
-		found.Odd = true
-		if err := w.visit.Odd(path+"/"+e.name, why); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // key is the id without what is not in the path.
 func (w *walk) key(name string) string {
 	if w.pass == RemotePass {
@@ -357,21 +324,4 @@ func (w *walk) key(name string) string {
 func (w *walk) path(tree int, names ...string) string {
 	all := append([]string{w.trees[tree]}, w.parts...)
 	return strings.Join(append(all, names...), "/")
-}
-
-// isThumbnail says whether Synapse gives a thumbnail such a name: W-H-type-subtype-method, of remote media long ago without
-// the method (filepath.py:188-260, 1.163.2).
-func isThumbnail(name string) bool {
-	for range 2 {
-		digits := 0
-		for digits < len(name) && name[digits] >= '0' && name[digits] <= '9' {
-			digits++
-		}
-		if digits == 0 || digits == len(name) || name[digits] != '-' {
-			return false
-		}
-		name = name[digits+1:]
-	}
-	kind, subtype, ok := strings.Cut(name, "-")
-	return ok && kind != "" && subtype != ""
 }
