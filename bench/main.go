@@ -49,12 +49,18 @@ type comparison struct {
 	target string
 	faster bool // the ratio says how many times faster we are, else how many times longer we take
 	runs   int
+	// before is done once, after says at the end what else there is to say; both may be nil.
+	before func(ctx context.Context) error
+	after  func() string
 }
+
+// driftFiles is how many files the store of drift has.
+var driftFiles = flag.Int("drift-files", 200_000, "how many files drift walks; the benchmark that counts has 1000000") //nolint:gochecknoglobals // a flag
 
 func bench(ctx context.Context) error {
 	runs := flag.Int("runs", 5, "how often each contender runs")
 	slow := flag.Int("slow-runs", 3, "the same for baselines that take more than a minute")
-	only := flag.String("only", "history,local-media,shown", "what to measure")
+	only := flag.String("only", "history,local-media,shown,drift", "what to measure")
 	flag.Parse()
 	server, err := sandbox.Start(ctx, sandbox.Options{Log: os.Stderr})
 	if err != nil {
@@ -66,7 +72,7 @@ func bench(ctx context.Context) error {
 	for _, group := range []struct {
 		name string
 		rows func(ctx context.Context, s *sandbox.Server, runs, slow int) ([]comparison, func(context.Context) error, error)
-	}{{"history", historyRows}, {"local-media", localMediaRows}, {"shown", shownRows}} {
+	}{{"history", historyRows}, {"local-media", localMediaRows}, {"shown", shownRows}, {"drift", driftRows}} {
 		if !slices.Contains(strings.Split(*only, ","), group.name) {
 			continue
 		}
@@ -86,6 +92,11 @@ func bench(ctx context.Context) error {
 // measure takes turns, so that a machine whose speed drifts does not decide.
 func (c comparison) measure(ctx context.Context, reset func(context.Context) error, out *tabwriter.Writer) error {
 	var ours, theirs []time.Duration
+	if c.before != nil {
+		if err := c.before(ctx); err != nil {
+			return err
+		}
+	}
 	for range c.runs {
 		for _, side := range []struct {
 			contender
@@ -107,6 +118,9 @@ func (c comparison) measure(ctx context.Context, reset func(context.Context) err
 	ratio := fmt.Sprintf("%.2f times its time", us.Seconds()/them.Seconds())
 	if c.faster {
 		ratio = fmt.Sprintf("%.1f times faster", them.Seconds()/us.Seconds())
+	}
+	if c.after != nil {
+		ratio += ", " + c.after()
 	}
 	_, err := fmt.Fprintf(out, "%s\t%v\t%s\t%v\t%s\t%s\t\n", c.name, us.Round(time.Millisecond), c.baseline.name,
 		them.Round(time.Millisecond), ratio, c.target)

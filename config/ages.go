@@ -34,6 +34,8 @@ func deltaFlag(flow item.Flow) string {
 		return "remote-media-delta"
 	case item.Previews:
 		return "preview-delta"
+	case item.Drift:
+		return "drift-grace"
 	}
 	return ""
 }
@@ -47,6 +49,9 @@ func (r *reader) readAges(cfg *Config, bare bool) {
 	var without []item.Flow
 	told := map[string]bool{}
 	for _, flow := range cfg.Flows {
+		if flow == item.Drift {
+			continue // its age is a grace, see readDrift
+		}
 		name, rival := r.ageOf(flow)
 		switch {
 		case rival != "":
@@ -181,7 +186,7 @@ func (c *Config) ageProblems(now time.Time) Errors {
 func (r *reader) warnOfYoung(cfg *Config) {
 	young := slices.DeleteFunc(slices.Clone(cfg.Flows), func(flow item.Flow) bool {
 		age, given := cfg.Ages[flow]
-		return !given || !age.CutOff(r.in.Now).After(r.in.Now.Add(-soon))
+		return flow == item.Drift || !given || !age.CutOff(r.in.Now).After(r.in.Now.Add(-soon))
 	})
 	if len(young) == 0 {
 		return

@@ -32,6 +32,7 @@ type Config struct {
 
 	History History
 	Media   Media
+	Drift   Drift
 	// Max refuses a run, before its first delete, whose plan is larger.
 	Max Maxima
 	// MaxDuration is how long a run begins new work, 0 for no limit.
@@ -130,6 +131,14 @@ type Media struct {
 	DeleteOfDeadServers             bool     // --remote-dead delete
 	KeepShown                       bool     // media that a kept event shows stays
 	Via                             Via
+}
+
+// Drift is the configuration of the drift flow. Files younger than its age are uploads under way.
+type Drift struct {
+	// Delete are the findings that are deleted; all others are told of.
+	Delete []item.Reason
+	// UploadLifetime is how long Synapse lets somebody upload to an id that it gave out (unused_expiration_time).
+	UploadLifetime time.Duration
 }
 
 // Via is how media is deleted.

@@ -37,10 +37,17 @@ func (c *Config) Deciding() map[string][]string {
 		"remote-dead": one(map[bool]string{true: "delete", false: "keep"}[c.Media.DeleteOfDeadServers]),
 		"media-via":   one(string(c.Media.Via)),
 	}
-	for _, flow := range item.Flows() {
+	for _, flow := range item.AllFlows() {
 		if slices.Contains(c.Flows, flow) {
 			found[FlowsSetting] = append(found[FlowsSetting], string(flow))
 			found[deltaFlag(flow)] = one(c.Ages[flow].String())
+		}
+	}
+	if slices.Contains(c.Flows, item.Drift) {
+		found["unused-expiration-time"] = one(formatDuration(c.Drift.UploadLifetime)) // of Synapse's own configuration
+		found["drift"] = []string{}
+		for _, finding := range c.Drift.Delete {
+			found["drift"] = append(found["drift"], string(finding))
 		}
 	}
 	return found

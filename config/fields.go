@@ -169,11 +169,11 @@ func (r *reader) flows() []item.Flow {
 	if len(only) == 0 {
 		only = item.Flows()
 	}
-	running := slices.DeleteFunc(item.Flows(), func(f item.Flow) bool {
+	running := slices.DeleteFunc(item.AllFlows(), func(f item.Flow) bool {
 		return !slices.Contains(only, f) || slices.Contains(skip, f)
 	})
 	if len(running) == 0 {
-		r.problem("--only, --skip", "", "leave nothing to do", "at least one of "+joinFlows(item.Flows()))
+		r.problem("--only, --skip", "", "leave nothing to do", "at least one of "+joinFlows(item.AllFlows()))
 	}
 	return running
 }
@@ -203,8 +203,8 @@ func (r *reader) flowList(name string) []item.Flow {
 	for _, list := range r.settings[name].values {
 		for word := range strings.SplitSeq(list, ",") {
 			flow := item.Flow(strings.TrimSpace(word))
-			if !slices.Contains(item.Flows(), flow) {
-				r.problem(r.settings[name].source, word, "is not a flow", joinFlows(item.Flows()))
+			if !slices.Contains(item.AllFlows(), flow) {
+				r.problem(r.settings[name].source, word, "is not a flow", joinFlows(item.AllFlows()))
 				continue
 			}
 			flows = append(flows, flow)

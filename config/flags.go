@@ -119,7 +119,7 @@ func ageFlags() []flagSpec {
 
 func choiceFlags() []flagSpec {
 	return []flagSpec{
-		{name: "only", kind: repeated, usage: "do these `FLOWS` only: history, local-media, remote-media, previews"},
+		{name: "only", kind: repeated, usage: "do these `FLOWS` only: history, local-media, remote-media, previews (these four unless others are named), drift"},
 		{name: "skip", kind: repeated, usage: "do not do these `FLOWS`"},
 		{name: "not-room", kind: repeated, usage: "never purge the history of this `ROOM`"},
 		{name: "keep-user", kind: repeated, usage: "keep local media of users that fit this `GLOB`, such as @*:example.org; or of all users of application services (bridges)"},
@@ -134,6 +134,11 @@ func choiceFlags() []flagSpec {
 			name: "remote-dead", fallback: "keep",
 			usage: "keep or delete (`CHOICE`) remote media of servers that have not answered for a week",
 		},
+		{
+			name: "drift", fallback: "report",
+			usage: "what to do about drift (`CHOICE`): report, delete, or a list of what is to be deleted: " + driftWords(),
+		},
+		{name: "drift-grace", fallback: "24h", usage: "`AGE` below which a file is an upload under way, and no drift"},
 	}
 }
 

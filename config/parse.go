@@ -84,6 +84,7 @@ func (r *reader) config(a arrangement) *Config {
 		r.warn("without --state-dir nothing is remembered: each run reads all events anew to see which local media they show")
 	}
 	r.readAges(cfg, a.bare || r.inContainer())
+	r.readDrift(cfg, via)
 	r.readHistory(cfg)
 	r.readMedia(cfg)
 	cfg.Media.Via = via

@@ -107,7 +107,7 @@ func TestEveryFlagAndItsVariable(t *testing.T) {
 		"limit-media": "8", "logging-level": "trace", "log-format": "json", "quiet": "true", "json": "true", "report": "r.json",
 		"keep-shown": "false", "keep-pinned": "true", "max-duration": "6h", "media-via": "api", "max-rooms": "9", "max-media": "2.5%",
 		"max-bytes": "50GiB", "top": "50", "html": "r.html", "plan": "p.json", "outcomes": "o.jsonl.gz", "metrics": "m.prom",
-		"ping": "https://hc.example/uuid",
+		"ping": "https://hc.example/uuid", "drift": "report", "drift-grace": "2h",
 	}
 	env, args := withToken(), []string{"run"}
 	run, _ := specOfCommand(CommandRun)

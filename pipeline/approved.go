@@ -161,7 +161,7 @@ func (r *run) checkPlan(ctx context.Context) error {
 		return connect.Failed(doing, err, connect.DatabaseHint(err))
 	}
 	var media int64
-	for _, f := range item.Flows()[1:] {
+	for _, f := range item.AllFlows()[1:] {
 		media += p.Totals[f].Items
 	}
 	r.log.WithField("plan", p.path).Infof("carrying out the plan of %s (%d rooms, %d media) and nothing beyond it",
@@ -215,6 +215,9 @@ func (p *approved) missing(f item.Flow) string {
 		n, why = p.mediaOf(f).Unseen(), "its row is gone, or somebody has looked at it since"
 	case item.LocalMedia, item.Previews:
 		n = p.mediaOf(f).Unseen()
+	case item.Drift:
+		n = p.mediaOf(f).Unseen()
+		what, why = "findings", "what they were about has been put right, or is gone"
 	}
 	if n == 0 {
 		return ""

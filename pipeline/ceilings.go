@@ -66,7 +66,7 @@ type ceiling struct {
 
 func (c *ceiling) add(o item.Outcome) {
 	switch {
-	case !slices.Contains(c.flows, o.Flow):
+	case !slices.Contains(c.flows, o.Flow), o.Finding == item.EmptyDirectories: // a directory is no media
 	case o.Status != item.Done && (o.Flow == item.History || o.Rows == 0):
 	case c.what == "bytes":
 		c.used.Add(o.Length)
@@ -198,6 +198,9 @@ func (r *run) totalsOf(ctx context.Context, f item.Flow) (t totals, err error) {
 		item.LocalMedia:  local + `NULL`,
 		item.Previews:    local + `NOT NULL`,
 		item.RemoteMedia: `SELECT count(*), COALESCE(sum(media_length), 0)::bigint FROM remote_media_cache`,
+		// A part of all media that there is.
+		item.Drift: `SELECT count(*), COALESCE(sum(media_length), 0)::bigint FROM (
+			SELECT media_length FROM local_media_repository UNION ALL SELECT media_length FROM remote_media_cache) m`,
 	}[f]
 	err = r.db.Reader.QueryRow(ctx, query).Scan(&t.items, &t.bytes)
 	return t, err

@@ -55,6 +55,7 @@ func child(given string) int {
 		for _, f := range cfg.Flows {
 			cfg.Ages[f] = config.Age{Delta: 30 * day}
 		}
+		cfg.Drift = config.Drift{Delete: item.Deletable(), UploadLifetime: day}
 	}
 	fmt.Fprintln(os.Stderr, "the time zone is", time.Now().Format("-07:00"))
 	causes := Run(context.Background(), context.Background(), cfg, logging.New(os.Stderr, logging.LevelTrace, logging.Text), os.Stdout)

@@ -19,7 +19,7 @@ func (r *run) localMedia(ctx context.Context) error {
 	s := r.mediaStages(p, item.LocalMedia)
 	r.keepShown(s.choose.Protect, shown)
 
-	old := flow.From(p, gently(p, r.localSource().Each))
+	old := flow.From(p, gently(p, s.stillThere(r.localSource().Each)))
 	deletable, kept := s.deletable(old)
 	gone, rest := s.rowsThenFiles(deletable, func(d stages.DeleteRows) *stages.DeleteRows {
 		return stages.NewDeleteLocal(d, r.cutOffs[item.LocalMedia], news)

@@ -83,6 +83,7 @@ func (r *run) countFinish(ctx context.Context) error {
 		if err == nil {
 			err = count.Do(ctx, batch.Flow, rows, func(o item.Outcome) error {
 				found++
+				r.plan.finishes(o)
 				return r.record(o) // as in a run, no limit is compared with it
 			})
 		}

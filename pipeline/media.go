@@ -31,6 +31,22 @@ func (r *run) mediaStages(p *flow.Pipeline, f item.Flow) mediaStages {
 	return mediaStages{run: r, flow: f, p: p, choose: choose}
 }
 
+// stillThere leaves out, in a plan, the rows that drift would have deleted before.
+func (s mediaStages) stillThere(source flow.Source[item.Media]) flow.Source[item.Media] {
+	return func(ctx context.Context) iter.Seq2[item.Media, error] {
+		return func(yield func(item.Media, error) bool) {
+			for m, err := range source(ctx) {
+				if err == nil && !s.run.plan.leaves(m) {
+					continue
+				}
+				if !yield(m, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // deletable leaves out what is protected, what could not be deleted and what is beyond the limit.
 func (s mediaStages) deletable(old <-chan item.Media) (deletable <-chan item.Media, rest <-chan item.Outcome) {
 	if s.run.cfg.Media.Limit > 0 || s.run.store == nil { // without a disk there is nothing to wait for

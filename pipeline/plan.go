@@ -2,14 +2,17 @@ package pipeline
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	"synupkeep/config"
 	"synupkeep/internal/flow"
 	"synupkeep/internal/item"
 	"synupkeep/internal/logging"
+	"synupkeep/internal/mediastore"
 	"synupkeep/stages"
 )
 
@@ -18,6 +21,11 @@ import (
 type plan struct {
 	mu   sync.Mutex
 	cuts map[string]int64 // of the rooms that would be purged, by their ids
+	// drifted are hashes of the keys of the rows that drift would delete: in a run the flows after it do not find them any more.
+	drifted map[uint64]struct{}
+	seed    maphash.Seed
+	// finished are files of which the journal of an earlier run has that they are to go.
+	finished map[string]bool
 
 	// only says that no run follows it: nothing at all is written.
 	only bool
@@ -29,7 +37,62 @@ type plan struct {
 	each func(item.Outcome) error
 }
 
-func newPlan() *plan { return &plan{cuts: map[string]int64{}} }
+func newPlan() *plan {
+	return &plan{cuts: map[string]int64{}, drifted: map[uint64]struct{}{}, finished: map[string]bool{}, seed: maphash.MakeSeed()}
+}
+
+// driftTakes notes that drift would delete the row of this media.
+func (p *plan) driftTakes(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drifted[maphash.String(p.seed, key)] = struct{}{}
+}
+
+// finishes notes files that a run deletes before drift comes to them, because an earlier one had deleted their row.
+func (p *plan) finishes(o item.Outcome) {
+	if o.Media == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finished[fileKey(o.Flow, o.Media.Origin, o.Media.FileID)] = true
+}
+
+func fileKey(f item.Flow, origin, fileID string) string {
+	if f != item.RemoteMedia {
+		origin = ""
+	}
+	return string(f) + " " + origin + " " + fileID
+}
+
+// unfinished leaves out the files that finishes was told of.
+func (p *plan) unfinished(suspects []item.Suspect) []item.Suspect {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.finished) == 0 {
+		return suspects
+	}
+	return slices.DeleteFunc(suspects, func(s item.Suspect) bool {
+		if s.Flow == item.Previews && s.ID == "" {
+			return slices.ContainsFunc(mediastore.PreviewIDs(s.FileID), func(id string) bool { return p.finished[fileKey(s.Flow, "", id)] })
+		}
+		return p.finished[fileKey(s.Flow, s.Origin, s.FileID)]
+	})
+}
+
+// leaves says whether drift would leave the row of media to the flows after it.
+func (p *plan) leaves(m item.Media) bool {
+	if p == nil {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.drifted) == 0 {
+		return true
+	}
+	_, taken := p.drifted[maphash.String(p.seed, m.Key())]
+	return !taken
+}
 
 // Plan makes the plan of a run and shows it as Run shows what it did. It has nothing to delete with: its database sessions
 // are read-only, its client of the admin API refuses what is no GET, and no stage that acts is ever made.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +42,8 @@ func seeded(t *testing.T) *sandbox.Server {
 	lose(t, s, "local_content/*/*/*", 40)
 	lose(t, s, "remote_content/*/*/*/*", 30)
 	lose(t, s, "url_cache/*/*", 20)
+	lose(t, s, "local_thumbnails/*/*/*/*", 90)
+	rowless(t, s)
 	odd := sandbox.Media{Created: time.Now().Add(-longAgo), LastAccess: time.Now().Add(-longAgo)}
 	plant(t, s, func(ctx context.Context, p *sandbox.Plant) error { return p.RawLocalRow(ctx, "../../odd", odd) })
 	return s
@@ -72,6 +75,14 @@ func lose(t *testing.T, s *sandbox.Server, pattern string, n int) {
 		if err := os.Remove(files[i]); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// rowless takes rows away whose files stay.
+func rowless(t *testing.T, s *sandbox.Server) {
+	t.Helper()
+	for _, table := range []string{"local_media_repository", "remote_media_cache"} {
+		execSQL(t, s, `DELETE FROM `+table+` WHERE media_id IN (SELECT media_id FROM `+table+` WHERE quarantined_by IS NULL ORDER BY media_id LIMIT 12)`)
 	}
 }
 
@@ -130,6 +141,14 @@ func TestAPlanChangesNothingAndTheRunAfterItDoesWhatItSaid(t *testing.T) {
 		"through the API":              viaAPI,
 		"through the API with a limit": func(c *config.Config) { viaAPI(c); c.Media.Limit = 23 },
 		"what an earlier run began":    func(c *config.Config) { began(t, s, c) },
+		"drift alone":                  func(c *config.Config) { drifts(c, item.Drift) },
+		"drift beside the others":      func(c *config.Config) { drifts(c, append(all, item.Drift)...) },
+		"drift beside what an earlier run began": func(c *config.Config) {
+			drifts(c, append(all, item.Drift)...)
+			began(t, s, c)
+		},
+		"drift with a limit": func(c *config.Config) { drifts(c, append(all, item.Drift)...); c.Media.Limit = 7 },
+		"drift is told of":   func(c *config.Config) { drifts(c, append(all, item.Drift)...); c.Drift.Delete = nil },
 		"some policies and a report": func(c *config.Config) {
 			c.Media.KeepTypes, c.Media.KeepUsers = []string{"text/*"}, []string{"@user03:*"}
 			c.History.NotRooms = stock.All[string](t, s, `SELECT room_id FROM room_stats_state WHERE name LIKE 'Old 1%'`)
@@ -146,7 +165,7 @@ func TestAPlanChangesNothingAndTheRunAfterItDoesWhatItSaid(t *testing.T) {
 			for _, f := range cfg.Flows {
 				cfg.Ages[f] = config.Age{Before: time.Now().Add(-30 * aDay)} // of both
 			}
-			compared := name == "everything" || name == "through the API" || cfg.Report != "" || name == "what an earlier run began"
+			compared := name == "everything" || name == "through the API" || name == "drift alone" || cfg.Report != "" || name == "what an earlier run began"
 			var before map[string]string
 			if compared { // which takes a while
 				before = atRest(t, s, cfg)
@@ -172,6 +191,12 @@ func TestAPlanChangesNothingAndTheRunAfterItDoesWhatItSaid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// drifts has drift deleted, whatever may be.
+func drifts(c *config.Config, flows ...item.Flow) {
+	c.Flows = flows
+	c.Drift = config.Drift{Delete: slices.Concat(item.Deletable(), item.DeletableByName()), UploadLifetime: aDay}
 }
 
 // atRest waits until the server does nothing by itself.

@@ -14,9 +14,9 @@ func (r *run) previews(ctx context.Context) error {
 	p := flow.New(ctx, r.feed)
 	s := r.mediaStages(p, item.Previews)
 
-	old := flow.From(p, gently(p, sources.Previews{
+	old := flow.From(p, gently(p, s.stillThere(sources.Previews{
 		DB: r.db.Reader, CutOff: r.cutOffs[item.Previews], ServerName: r.serverName, Page: pageSize, Retry: r.retry,
-	}.Each))
+	}.Each)))
 	deletable, kept := s.deletable(old)
 	gone, rest := s.rowsThenFiles(deletable, func(d stages.DeleteRows) *stages.DeleteRows {
 		return stages.NewDeletePreviews(d, r.cutOffs[item.Previews])

@@ -15,7 +15,7 @@ func (r *run) remoteMedia(ctx context.Context) error {
 	p := flow.New(ctx, r.feed)
 	s := r.mediaStages(p, item.RemoteMedia)
 
-	old := flow.From(p, gently(p, r.remoteSource().Each))
+	old := flow.From(p, gently(p, s.stillThere(r.remoteSource().Each)))
 	deletable, kept := s.deletable(old)
 	gone, rest := s.rowsThenFiles(deletable, func(d stages.DeleteRows) *stages.DeleteRows {
 		return stages.NewDeleteRemote(d, r.cutOffs[item.RemoteMedia])

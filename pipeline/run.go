@@ -157,8 +157,8 @@ func (r *run) do(ctx context.Context) error {
 	return errors.Join(err, r.held(ctx))
 }
 
-// flows does history first, then the others side by side: what media a purged message showed can only be told when the
-// message is gone. A flow that fails does not stop the others.
+// flows does history first, then drift, then the others side by side: what media a purged message showed can only be told
+// when the message is gone. A flow that fails does not stop the others.
 func (r *run) flows(ctx context.Context) error {
 	var failures []error
 	if slices.Contains(r.cfg.Flows, item.History) {
@@ -171,10 +171,13 @@ func (r *run) flows(ctx context.Context) error {
 			r.stop(known) // what is wrong with the database is wrong for its media as well
 		}
 	}
+	if r.has(item.Drift) { // before the others: what they are at would be drift for the moment
+		failures = append(failures, r.flow(ctx, item.Drift))
+	}
 	var together sync.WaitGroup
 	var mu sync.Mutex
 	for _, f := range r.cfg.Flows {
-		if f == item.History {
+		if f == item.History || f == item.Drift {
 			continue
 		}
 		together.Go(func() {
@@ -225,6 +228,8 @@ func (r *run) wiring(f item.Flow) func(context.Context) error {
 		return r.remoteMedia
 	case item.Previews:
 		return r.previews
+	case item.Drift:
+		return r.drift
 	}
 	return func(context.Context) error { return fmt.Errorf("there is no flow %q", f) }
 }

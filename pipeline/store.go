@@ -29,10 +29,14 @@ func (r *run) openStore(ctx context.Context) (err error) {
 			Hint: "Give --media-store the media_store_path of Synapse's homeserver.yaml.",
 		}
 	}
-	for _, f := range media {
+	for _, f := range mediaFlows(media) {
 		warning, err := r.checkStore(ctx, f)
 		if err == nil {
 			err = fromStore(r.stored(f).Newest(ctx, f))
+		}
+		var wrong *sources.StoreError
+		if errors.As(err, &wrong) && !r.deletesFrom(f) { // drift is only to be told of
+			warning, err = "is it the server's media store? "+err.Error(), nil
 		}
 		if err != nil {
 			return r.refusedStore(doing, err, "Nothing was deleted. ")
@@ -42,6 +46,19 @@ func (r *run) openStore(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// mediaFlows are the flows whose media is looked at: drift looks at that of all three.
+func mediaFlows(flows []item.Flow) []item.Flow {
+	if slices.Contains(flows, item.Drift) {
+		return item.Flows()[1:]
+	}
+	return flows
+}
+
+// deletesFrom says whether files of a flow's media may be deleted, by the flow or as drift.
+func (r *run) deletesFrom(f item.Flow) bool {
+	return r.has(f) || r.has(item.Drift) && len(r.cfg.Drift.Delete) > 0
 }
 
 // doubt looks at the store again after a batch that found no files. That some are missing was said at the begin.

@@ -61,6 +61,8 @@ func (r *run) watched(ctx context.Context, f item.Flow) (end func(error)) {
 		board.Begin("reading which media is still shown")
 	case item.RemoteMedia, item.Previews:
 		board.Begin("")
+	case item.Drift:
+		board.Begin("comparing files and rows")
 	}
 	unlook := r.onlook(ctx, f)
 	return func(err error) {
@@ -183,6 +185,9 @@ func (r *run) countAhead(ctx context.Context, db postgres.Querier, f item.Flow) 
 		item.RemoteMedia: sources.RemoteMedia{DB: db, CutOff: r.cutOffs[f]}.Count,
 		item.Previews:    sources.Previews{DB: db, CutOff: r.cutOffs[f]}.Count,
 	}[f]
+	if count == nil {
+		return // of drift nobody knows before
+	}
 	board := r.board.Flow(f)
 	gone := board.Done()
 	rows, err := count(ctx)

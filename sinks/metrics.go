@@ -172,8 +172,14 @@ func (g gauges) flows(flows []FlowSummary) {
 	skipped := g.vector("skipped_items", "Rooms or media that were skipped, by why; as kept_items.", "flow", "reason")
 	left := g.vector("left_items", "Rooms or media that are left for the next run, by why; as kept_items.", "flow", "reason")
 	held := g.vector("held_rooms", "Rooms that were purged, by what held their cut; as kept_items.", "flow", "reason")
+	found := g.vector("findings", "Drift that was found, by its kind; as kept_items.", "flow", "finding")
+	foundBytes := g.vector("findings_bytes", "What that had on disk.", "flow", "finding")
 	for _, f := range flows {
 		flow := flowLabel(f.Flow)
+		for _, finding := range f.Findings {
+			found.WithLabelValues(flow, reasonLabel(finding.Finding)).Add(float64(finding.Items))
+			foundBytes.WithLabelValues(flow, reasonLabel(finding.Finding)).Add(float64(finding.Bytes))
+		}
 		for _, m := range perFlow {
 			m.vector.WithLabelValues(flow).Add(m.value(f))
 		}
@@ -207,7 +213,7 @@ func addReasons(vector *prometheus.GaugeVec, flow string, counts map[item.Reason
 const otherLabel = "other"
 
 func flowLabel(f item.Flow) string {
-	if slices.Contains(item.Flows(), f) {
+	if slices.Contains(item.AllFlows(), f) {
 		return string(f)
 	}
 	return otherLabel

@@ -24,8 +24,10 @@ type OutcomeLine struct {
 	Key    string      `json:"key"`
 	Status item.Status `json:"status"`
 	Reason item.Reason `json:"reason,omitempty"`
-	Cause  string      `json:"cause,omitempty"`
-	Hint   string      `json:"hint,omitempty"`
+	// Finding is what drift found.
+	Finding item.Reason `json:"finding,omitempty"`
+	Cause   string      `json:"cause,omitempty"`
+	Hint    string      `json:"hint,omitempty"`
 
 	Rows     int64   `json:"rows_deleted"`
 	Pinned   int64   `json:"pinned_deleted,omitempty"`
@@ -73,7 +75,7 @@ func changed(o item.Outcome) bool {
 func outcomeLine(o item.Outcome, run, now time.Time, hide Redact) OutcomeLine {
 	l := OutcomeLine{
 		Schema: outcomeSchema, Run: utc(run), Time: utc(now).Truncate(time.Millisecond),
-		Flow: o.Flow, Key: o.Key, Status: o.Status, Reason: o.Reason,
+		Flow: o.Flow, Key: o.Key, Status: o.Status, Reason: o.Reason, Finding: o.Finding,
 		Rows: o.Rows, Pinned: o.Pinned, Files: o.Files, Missing: o.Missing, Bytes: o.Bytes,
 		Shown: o.ShownByEvent, Finished: o.Finished, Retries: int64(max(0, o.Tries-1)), TookS: seconds(o.Took), PurgeID: o.PurgeID,
 	}

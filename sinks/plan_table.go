@@ -87,13 +87,14 @@ func writePlannedFlow(b *bytes.Buffer, f FlowSummary) {
 		{"not whole", line(f.Error)},
 	}
 	details = slices.DeleteFunc(details, func(d [2]string) bool { return d[1] == "" })
-	if len(details) == 0 {
+	if len(details)+len(f.Findings) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n%s\n", line(string(f.Flow)))
 	for _, d := range details {
 		wrap(b, fmt.Sprintf("  %-10s  ", d[0]), d[1])
 	}
+	writeFindings(b, f.Findings, "would go")
 	writeShares(b, f.Shares)
 }
 
@@ -248,6 +249,8 @@ func planned(f FlowSummary) string {
 		return number(f.Done, "remote media item", "remote media items") + freed
 	case item.Previews:
 		return number(f.Done, "URL preview", "URL previews") + freed
+	case item.Drift:
+		return number(f.Done, "finding", "findings") + " of drift" + freed
 	}
 	return number(f.Done, "item", "items") + " of " + line(string(f.Flow)) + freed
 }

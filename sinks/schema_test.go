@@ -79,6 +79,7 @@ func everything() sinks.Summary {
 	s.Flows = append(s.Flows, sinks.FlowSummary{
 		Flow: item.LocalMedia, CutOff: fourOClock, Kept: map[item.Reason]int64{item.Avatar: 1, item.StateEvent("a.b"): 2, item.StateEvent(""): 3},
 		Skipped: map[item.Reason]int64{"no reason given": 1}, Left: map[item.Reason]int64{"other reasons": 1},
+		Findings: []sinks.Finding{{Finding: item.Lost, Items: 1, Samples: []string{"mxc://a/b"}}},
 		Shares: sinks.Shares{
 			ByRoom: []sinks.RoomShare{{RoomID: "!a"}}, ByUser: []sinks.Share{{Key: "@a:b"}}, ByOrigin: []sinks.Share{{}}, ByType: []sinks.Share{{}},
 			ByDay: []sinks.DayShare{{Day: "2026-11-22"}},
@@ -100,7 +101,7 @@ func TestTheSchemaRefusesWhatItDoesNotName(t *testing.T) {
 		{`"room_id": `, `"new": 1, "room_id": `},
 		{`"avatar": 1`, `"sticker": 1`},
 		{`"cut_off": "`, `"cut_off": "yesterday `},
-		{`"history"`, `"drift"`},
+		{`"history"`, `"rooms"`},
 	} {
 		if !strings.Contains(text.String(), change[0]) {
 			t.Fatalf("no %s in %s", change[0], text.String())
@@ -148,19 +149,24 @@ func outcomes() []item.Outcome {
 		{Flow: item.RemoteMedia, Key: "mxc://a/b", Status: item.Failed, Err: &item.RunError{Doing: "d", Hint: "h"}, Media: &item.Media{Created: 1 << 62}},
 		{Flow: item.Previews, Key: "mxc://a/b", Status: item.Skipped, Reason: item.InUse},
 		{Flow: item.Previews, Key: "mxc://a/b", Status: item.Left, Reason: item.FilesLeft},
+		{Flow: item.Drift, Key: "local_content/aa/bb/c", Status: item.Done, Finding: item.FilesWithoutRow, Files: 1, Bytes: 3, Length: 3},
+		{Flow: item.Drift, Key: "mxc://a/c", Status: item.Left, Finding: item.RemoteWithoutFile, Reason: item.Limit},
 	}
 }
 
 // What a reader of the schema expects is what the program has a word for.
 func TestTheSchemaKnowsAllWords(t *testing.T) {
-	var reasons, causes, flows, statuses []string
+	var reasons, causes, flows, statuses, findings []string
+	for _, r := range item.Findings() {
+		findings = append(findings, string(r))
+	}
 	for _, r := range item.Reasons() {
 		reasons = append(reasons, string(r))
 	}
 	for _, c := range item.Causes() {
 		causes = append(causes, string(c))
 	}
-	for _, f := range item.Flows() {
+	for _, f := range item.AllFlows() {
 		flows = append(flows, string(f))
 	}
 	for _, s := range item.Statuses() {
@@ -175,6 +181,7 @@ func TestTheSchemaKnowsAllWords(t *testing.T) {
 		{"causes", words(report, "$defs", "cause", "enum"), causes},
 		{"flows", words(report, "$defs", "flow", "enum"), flows},
 		{"reasons of outcomes", words(outcome, "properties", "reason", "anyOf", 0, "enum"), append(reasons, "state", "no reason given", "other reasons")},
+		{"findings of outcomes", words(outcome, "properties", "finding", "enum"), findings},
 		{"flows of outcomes", words(outcome, "properties", "flow", "enum"), flows},
 		{"statuses of outcomes", words(outcome, "properties", "status", "enum"), statuses},
 	} {

@@ -38,7 +38,7 @@ func (s *sharesTally) add(o item.Outcome) {
 			s.users.add(o.Media.UserID, o.Bytes)
 		case item.RemoteMedia:
 			s.origins.add(o.Media.Origin, o.Bytes)
-		case item.History, item.Previews: // of us all
+		case item.History, item.Previews, item.Drift: // of us all
 		}
 		s.types.add(mediaType(o.Media.Type), o.Bytes)
 		s.day(o.Media.Created, o.Bytes)

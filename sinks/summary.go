@@ -87,6 +87,9 @@ type FlowSummary struct {
 	// Error says in one line why the flow could not do its work.
 	Error string `json:"error"`
 
+	// Findings are what drift found, by kind; no other flow has any.
+	Findings []Finding `json:"findings,omitempty"`
+
 	// Shares are of what was deleted, and would be in a plan.
 	Shares
 }
@@ -129,6 +132,7 @@ func (s Summary) normal() Summary {
 func (f FlowSummary) normal() FlowSummary {
 	f.CutOff = utc(f.CutOff)
 	f.Shares = f.Shares.normal()
+	f.Findings = cloneFindings(f.Findings)
 	for _, m := range []*map[item.Reason]int64{&f.Kept, &f.Skipped, &f.Left, &f.HeldBy} {
 		if *m = maps.Clone(*m); *m == nil {
 			*m = map[item.Reason]int64{}

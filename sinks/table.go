@@ -131,13 +131,14 @@ func writeReasons(b *bytes.Buffer, f FlowSummary) {
 		{"stopped", line(f.Error)},
 	}
 	details = slices.DeleteFunc(details, func(d [2]string) bool { return d[1] == "" || d[1] == "0" })
-	if len(details) == 0 {
+	if len(details)+len(f.Findings) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n%s\n", line(string(f.Flow)))
 	for _, d := range details {
 		fmt.Fprintf(b, "  %-8s  %s\n", d[0], d[1])
 	}
+	writeFindings(b, f.Findings, "deleted")
 }
 
 // reasons lists the most frequent first, equal ones by name, and counts together what is too much for a line.

@@ -96,6 +96,7 @@ func (t *Tally) Add(o item.Outcome) {
 	flow.who.top = cmp.Or(t.Top, defaultTop)
 	flow.who.add(o)
 	sum.Examined++
+	sum.found(o)
 	sum.Rows += o.Rows
 	sum.Pinned += o.Pinned
 	if o.ShownByEvent {

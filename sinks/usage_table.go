@@ -77,6 +77,7 @@ func flowColumns(c item.AgeCurve) []string {
 		return []string{"remote", "size"}
 	case item.Previews:
 		return []string{"previews", "size"}
+	case item.Drift: // it has no curve
 	}
 	return []string{line(string(c.Flow)), "size"}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"synupkeep/internal/item"
 )
 
@@ -109,7 +111,10 @@ func sofar(s Summary) string {
 func achieved(s Summary) string {
 	var words []string
 	for _, f := range s.Flows {
-		if f.Done == 0 {
+		if f.Flow == item.Drift && allFound(f) > 0 {
+			words = append(words, ofDrift(f))
+		}
+		if f.Done == 0 || f.Flow == item.Drift {
 			continue
 		}
 		switch f.Flow {
@@ -121,11 +126,24 @@ func achieved(s Summary) string {
 			words = append(words, number(f.Done, "remote media item", "remote media items")+" deleted")
 		case item.Previews:
 			words = append(words, number(f.Done, "URL preview", "URL previews")+" deleted")
+		case item.Drift: // see above
 		default:
 			words = append(words, number(f.Done, "item", "items")+" done in "+line(string(f.Flow)))
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// ofDrift says what was found, whether it was to be deleted or not.
+func ofDrift(f FlowSummary) string {
+	text := number(allFound(f), "finding", "findings") + " of drift"
+	switch f.Done {
+	case 0:
+		return text
+	case allFound(f):
+		return text + " deleted"
+	}
+	return text + ", " + humanize.Comma(f.Done) + " of them deleted"
 }
 
 func failedItems(s Summary, how string) string {

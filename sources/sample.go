@@ -43,7 +43,7 @@ func (s Sample) Of(ctx context.Context, f item.Flow) ([]item.Media, error) {
 			found, err = s.remote(ctx)
 		case item.Previews:
 			found, err = s.previews(ctx)
-		case item.History:
+		case item.History, item.Drift:
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read a sample of %s: %w", f, err)

@@ -33,7 +33,7 @@ func kindOf(f item.Flow) mediastore.Kind {
 		return mediastore.Remote
 	case item.Previews:
 		return mediastore.Preview
-	case item.History:
+	case item.History, item.Drift: // media of drift is of one of the others
 	}
 	return 0
 }

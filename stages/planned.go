@@ -78,11 +78,14 @@ func NewPlannedMedia(set *planfile.Set) *PlannedMedia {
 }
 
 // see says whether media is in the plan, and notes that it is still past the cut-off.
-func (p *PlannedMedia) see(m item.Media) (planned bool) {
+func (p *PlannedMedia) see(m item.Media) (planned bool) { return p == nil || p.seeKey(m.Key()) }
+
+// seeKey is see for what has such a key.
+func (p *PlannedMedia) seeKey(key string) (planned bool) {
 	if p == nil {
 		return true
 	}
-	at, planned := p.set.Find(m.Key())
+	at, planned := p.set.Find(key)
 	if !planned {
 		return false
 	}

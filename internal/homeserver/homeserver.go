@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	// process's, whichever files were read: those of a worker have a key of their own (worker_listeners).
 	Workers   []string
 	Retention Retention
+	// UnusedExpiration is unused_expiration_time: how long somebody may upload to an id; 0 where it is not given.
+	UnusedExpiration time.Duration
 	// RegistrationSecret is registration_shared_secret, a secret; RegistrationSecretFile is the file that holds it instead.
 	RegistrationSecret, RegistrationSecretFile string
 	// AppServices are the files that describe application services (app_service_config_files).
@@ -161,6 +164,7 @@ func (c *Config) fill(all section) error {
 	}
 	c.NoMediaRepo = !all.truth("enable_media_repo", true)
 	c.Providers = providers(all)
+	c.UnusedExpiration = duration(all.text("unused_expiration_time"))
 	if c.Listeners, err = listeners(all); err != nil {
 		return err
 	}

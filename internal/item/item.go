@@ -13,10 +13,15 @@ const (
 	LocalMedia  Flow = "local-media"
 	RemoteMedia Flow = "remote-media"
 	Previews    Flow = "previews"
+	// Drift runs when it is named, after History and before the others.
+	Drift Flow = "drift"
 )
 
-// Flows returns every flow in the order of a run.
+// Flows returns the flows that run unless others are named, in the order of a run.
 func Flows() []Flow { return []Flow{History, LocalMedia, RemoteMedia, Previews} }
+
+// AllFlows returns every flow in the order of the report.
+func AllFlows() []Flow { return append(Flows(), Drift) }
 
 // Room is a room whose history may have to go.
 type Room struct {
@@ -77,7 +82,7 @@ func (m Media) Key() string { return "mxc://" + m.Origin + "/" + m.ID }
 // Outcome is what became of one item. Every item that a source yields ends in exactly one.
 type Outcome struct {
 	Flow Flow
-	// Key is the room id or the mxc URI.
+	// Key is the room id or the mxc URI; of drift that is no row, its path in the media store.
 	Key    string
 	Status Status
 	// Cut is how far history goes, where one was taken; Media is what a media flow is at. Either may be nil.
@@ -85,6 +90,8 @@ type Outcome struct {
 	Media *Media
 	// Reason is set with Kept, Skipped and Left, and with Done in history, where it is the term that held the cut.
 	Reason Reason
+	// Finding says, in drift, what was found, whatever became of it.
+	Finding Reason
 	// Err is set with Failed.
 	Err error
 	// Rows counts deleted messages in history, deleted media rows elsewhere.

@@ -75,6 +75,8 @@ func Reasons() []Reason {
 		Redaction, Pinned, PartialState, NoExtremity, BeingDeleted, Planned, NoEventAtTheCut,
 		Avatar, Profile, AccountData, Invite, DelayedEvent, Event, Quarantined, Protected, Uploading, Admin, OriginDown, InUse, Changed,
 		NotPlanned, Limit, Stopped, FilesLeft,
+		FilesWithoutRow, ThumbnailsWithoutRow, RemoteWithoutFile, PreviewsWithoutFile, UnfinishedUploads, EmptyDirectories,
+		Lost, LostOriginals, QuarantinedWithoutFile, NotSynapses,
 	}
 }
 

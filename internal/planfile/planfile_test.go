@@ -203,8 +203,8 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 		if d := p.Settings.Differences(h.Settings); d != nil {
 			rt.Fatalf("%+v", d)
 		}
-		for _, f := range item.Flows()[1:] {
-			for _, other := range item.Flows()[1:] {
+		for _, f := range item.AllFlows()[1:] {
+			for _, other := range item.AllFlows()[1:] {
 				for key := range media[other] {
 					_, wanted := media[f][key]
 					if _, found := p.Media(f).Find(key); found != wanted {
@@ -278,7 +278,7 @@ func TestAnEditedPlanWithAFittingChecksumIsReadStrictly(t *testing.T) {
 		{`    "local-media": "2026-10-24T02:00:00.123456Z"`, `    "previews": "2026-10-24T02:00:00.123456Z"`, "line 40: local-media has no cut-off"},
 		{`    "local-media": {`, `    "zoo": {`, "line 40: there is no flow \"zoo\""},
 		{`  "local-media": [`, `  "previews": [`, "line 44: previews has no totals"},
-		{`  "local-media": [`, `  "drift": [`, "line 44: here the items of a flow should begin"},
+		{`  "local-media": [`, `  "zoo": [`, "line 44: here the items of a flow should begin"},
 		{golden[strings.Index(golden, `  "local-media": [`):strings.Index(golden, sumLine)], "", "line 44: the items of local-media are missing"},
 		{golden[strings.Index(golden, `  "history": [`):strings.Index(golden, sumLine)], "", "line 40: the items of"},
 	} {
@@ -410,7 +410,7 @@ func TestAWriterKeepsItsError(t *testing.T) {
 }
 
 func TestWhatIsOfAnotherFlowIsAnError(t *testing.T) {
-	for flow, says := range map[item.Flow]string{item.Previews: "previews is not among the flows", "drift": "is of no flow"} {
+	for flow, says := range map[item.Flow]string{item.Previews: "previews is not among the flows", "zoo": "is of no flow"} {
 		w, err := NewWriter(t.TempDir())
 		if err != nil {
 			t.Fatal(err)

@@ -113,7 +113,7 @@ func parse(l *lines) (*Plan, error) {
 		return nil, err
 	}
 	seed := maphash.MakeSeed()
-	flows, read := item.Flows(), map[item.Flow]bool{}
+	flows, read := item.AllFlows(), map[item.Flow]bool{}
 	for !bytes.HasPrefix(line, []byte(sumLine)) {
 		at := slices.IndexFunc(flows, func(f item.Flow) bool { return string(line) == sectionLine(f) })
 		if at < 0 {
@@ -185,7 +185,7 @@ func begins(l *lines) error {
 }
 
 func isSection(line []byte) bool {
-	return slices.ContainsFunc(item.Flows(), func(f item.Flow) bool { return string(line) == sectionLine(f) })
+	return slices.ContainsFunc(item.AllFlows(), func(f item.Flow) bool { return string(line) == sectionLine(f) })
 }
 
 // decodeHead takes only what would be written again just so: JSON may say a thing twice, and a reader would believe the
@@ -205,7 +205,7 @@ func (p *Plan) decodeHead(text []byte) error {
 		return errors.New("the fingerprint is not that of the settings")
 	}
 	for flow := range p.Totals {
-		if !slices.Contains(item.Flows(), flow) {
+		if !slices.Contains(item.AllFlows(), flow) {
 			return fmt.Errorf("there is no flow %q", flow)
 		}
 		if _, ok := p.CutOffs[flow]; !ok {

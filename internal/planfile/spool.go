@@ -15,7 +15,7 @@ import (
 
 // record is one item on its way into the file.
 type record struct {
-	rank   int // of its flow in item.Flows
+	rank   int // of its flow in item.AllFlows
 	key    string
 	line   []byte
 	amount int64

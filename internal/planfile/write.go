@@ -57,7 +57,7 @@ func (w *Writer) add(flow item.Flow, key string, v any, amount int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
-		w.err = w.spool.add(record{rank: slices.Index(item.Flows(), flow), key: key, line: line, amount: amount})
+		w.err = w.spool.add(record{rank: slices.Index(item.AllFlows(), flow), key: key, line: line, amount: amount})
 	}
 	if w.err != nil {
 		return fmt.Errorf("add to the plan: %w", w.err)
@@ -102,7 +102,7 @@ func (w *Writer) totals(flows []item.Flow) (map[item.Flow]Total, error) {
 	for _, f := range flows {
 		totals[f] = Total{}
 	}
-	all := item.Flows()
+	all := item.AllFlows()
 	err := w.spool.each(func(r record) error {
 		if r.rank < 0 {
 			return fmt.Errorf("%s is of no flow", r.key)
@@ -153,7 +153,7 @@ func (w *Writer) items(out *bufio.Writer, flows []item.Flow) error {
 		}
 		_, _ = out.WriteString(endLine + "\n")
 	}
-	all := item.Flows()
+	all := item.AllFlows()
 	err := w.spool.each(func(r record) error {
 		for at < 0 || flows[at] != all[r.rank] {
 			if at >= 0 {
@@ -195,7 +195,7 @@ func sectionLine(flow item.Flow) string { return `  "` + string(flow) + `": [` }
 
 // inOrder are the flows in the order of a run, each once.
 func inOrder(flows []item.Flow) []item.Flow {
-	return slices.DeleteFunc(item.Flows(), func(f item.Flow) bool { return !slices.Contains(flows, f) })
+	return slices.DeleteFunc(item.AllFlows(), func(f item.Flow) bool { return !slices.Contains(flows, f) })
 }
 
 // Close gives up what was collected.
