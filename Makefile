@@ -17,7 +17,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the program, static, as bin/synupkeep
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/synupkeep .
+	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -o bin/synupkeep .
 
 bin/sandbox: FORCE
 	@$(GO) build -o $@ ./internal/sandbox/cmd/sandbox
@@ -40,7 +40,7 @@ test-page: ## the pages of --html in Chromium; SYNUPKEEP_TEST_SCREENSHOTS=DIR ke
 	$(GO) test -count=1 -tags chromium -run Chromium ./sinks/page/
 
 image: ## the container image, as IMAGE=localhost/synupkeep:latest, for GOARCH, with buildah, docker or podman
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(IMAGE_ARCH) $(GO) build -trimpath -ldflags '-s -w' -o bin/image/linux-$(IMAGE_ARCH)/synupkeep .
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(IMAGE_ARCH) $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '-s -w' -o bin/image/linux-$(IMAGE_ARCH)/synupkeep .
 	@./scripts/image "$(IMAGE)" "$(IMAGE_ARCH)" $(IMAGEFLAGS)
 
 test-image: ## the image, built by buildah and run on a real Synapse; as root
