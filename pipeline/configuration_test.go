@@ -9,13 +9,12 @@ import (
 
 	"synupkeep/internal/homeserver"
 	"synupkeep/internal/item"
-	"synupkeep/internal/sandbox"
 	"synupkeep/internal/sandbox/stock"
 )
 
 // What was taken from it (the media store above all) would be another server's.
 func TestAConfigurationOfAnotherServerIsRefused(t *testing.T) {
-	s := sandbox.Shared(t)
+	s := emptied(t)
 	upload(t, s, "alice", 90*day)
 	before := stock.OfMedia(t, s)
 	cfg := settings(s, item.LocalMedia)
