@@ -16,8 +16,9 @@ func (s *Store) InspectEmpty(path string) (modified time.Time, empty bool, err e
 		return modified, false, err
 	}
 	err = s.within(p.tree, p.names, func(d directory) error {
-		list, err := d.names()
-		modified, empty = d.info.ModTime(), err == nil && len(list) == 0
+		holds := false
+		err := d.blocks(func([]string) error { holds = true; return nil })
+		modified, empty = d.info.ModTime(), err == nil && !holds
 		return err
 	})
 	return modified, empty, err

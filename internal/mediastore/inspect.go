@@ -2,9 +2,7 @@ package mediastore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 )
 
@@ -38,59 +36,22 @@ func (s *Store) Inspect(ctx context.Context, kind Kind, origin, fileID string) (
 		return found, err
 	}
 	return found, s.within(loc.thumbnails, loc.parts, func(d directory) error {
-		names, err := d.names()
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if _, err := d.inspect(name, &found); err != nil {
-				return err
+		return d.blocks(func(names []string) error {
+			for _, name := range names {
+				if _, err := d.inspect(name, &found); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
-}
-
-// within does something in a directory, unless that is not there.
-func (s *Store) within(tree string, names []string, f func(directory) error) error {
-	chain, err := s.descend(tree, names)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer ascend(chain)
-	return f(chain[len(chain)-1])
-}
-
-func (d directory) names() ([]string, error) {
-	list, err := d.root.Open(".")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, failed("read", d.rel, d, err)
-	}
-	defer func() { _ = list.Close() }() // it was only read
-	names, err := list.Readdirnames(-1)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, failed("read", d.rel, d, err)
-	}
-	return names, nil
 }
 
 // inspect looks at one file of d.
 func (d directory) inspect(name string, found *Contents) (there bool, err error) {
-	rel := d.rel + "/" + name
-	info, err := d.root.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, failed("look at", rel, d, err)
-	case info.IsDir():
-		return true, fmt.Errorf("look at %s: %w", rel, ErrNotFile)
+	info, err := d.file("look at", name)
+	if info == nil || err != nil {
+		return info != nil, err
 	}
 	if info.ModTime().After(found.Newest) {
 		found.Newest = info.ModTime()

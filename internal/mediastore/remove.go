@@ -1,10 +1,9 @@
 package mediastore
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -90,23 +89,8 @@ func (s *Store) removeThumbnails(ctx context.Context, loc Location, done *Remove
 
 // empty unlinks every file in d. After the first error it goes on with the others, unless ctx is done.
 func (d directory) empty(ctx context.Context, done *Removed) error {
-	list, err := d.root.Open(".")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return failed("read", d.rel, d, err)
-	}
-	defer func() { _ = list.Close() }()
 	var first error
-	for {
-		names, err := list.Readdirnames(256)
-		if errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) { // the latter when it was removed meanwhile
-			return first
-		}
-		if err != nil {
-			return failed("read", d.rel, d, err)
-		}
+	err := d.blocks(func(names []string) error {
 		if err := stopped(ctx, d.rel); err != nil {
 			return err
 		}
@@ -115,28 +99,23 @@ func (d directory) empty(ctx context.Context, done *Removed) error {
 				first = err
 			}
 		}
-	}
+		return nil
+	})
+	return cmp.Or(err, first)
 }
 
 // unlink deletes one file of d, whatever it is, so long as it is no directory. found is false when it is not there.
 func (d directory) unlink(name string, done *Removed) (found bool, err error) {
-	rel := d.rel + "/" + name
-	info, err := d.root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, failed("look at", rel, d, err)
-	}
-	if info.IsDir() {
-		return true, fmt.Errorf("remove %s: %w", rel, ErrNotFile)
+	info, err := d.file("remove", name)
+	if info == nil || err != nil {
+		return info != nil, err
 	}
 	err = d.root.Remove(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return true, failed("remove", rel, d, err)
+		return true, failed("remove", d.rel+"/"+name, d, err)
 	}
 	done.Files++
 	if info.Mode().IsRegular() {
