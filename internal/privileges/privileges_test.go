@@ -116,22 +116,20 @@ func TestRootIsNeverAGuess(t *testing.T) {
 // child is set in the processes that the tests start as root.
 const child = "SYNUPKEEP_TEST_PRIVILEGES"
 
-// asRoot runs the calling test again in a process of its own, which gives up what it has. Whoever is not root has nothing
-// to give up: that half is with the tests of the image, which are root's.
-func asRoot(t *testing.T, env ...string) (text string, err error) {
+// passesAsRoot runs the calling test again in a process of its own, which gives up what it has, and fails unless it passes there.
+// Whoever is not root has nothing to give up: that half is with the tests of the image, which are root's.
+func passesAsRoot(t *testing.T, env ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), append(env, child+"=1")...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 func TestRootIsGivenUpOnEveryThreadAndForGood(t *testing.T) {
 	if os.Getenv(child) == "" {
-		text, err := asRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4712")
-		if err != nil || !strings.Contains(text, "--- PASS") {
-			t.Errorf("%v\n%s", err, text)
-		}
+		passesAsRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4712")
 		return
 	}
 	var ready, done sync.WaitGroup
@@ -198,10 +196,7 @@ func TestRootIsGivenUpOnEveryThreadAndForGood(t *testing.T) {
 func TestOutsideOfTheImageRootStaysAsItIsUnlessItIsAsked(t *testing.T) {
 	if os.Getenv(child) == "" {
 		// UID is a variable of some shells: outside of the image it asks for nothing.
-		text, err := asRoot(t, Marker+"=", "UID=991", "CUSTOM_UID=", "CUSTOM_GID=")
-		if err != nil || !strings.Contains(text, "--- PASS") {
-			t.Errorf("%v\n%s", err, text)
-		}
+		passesAsRoot(t, Marker+"=", "UID=991", "CUSTOM_UID=", "CUSTOM_GID=")
 		return
 	}
 	before := os.Geteuid()
@@ -213,10 +208,7 @@ func TestOutsideOfTheImageRootStaysAsItIsUnlessItIsAsked(t *testing.T) {
 
 func TestInTheImageAnotherUsersStoreIsSaidToBeOne(t *testing.T) {
 	if os.Geteuid() == 0 && os.Getenv(child) == "" { // root may write everywhere, and becomes somebody else before it looks
-		text, err := asRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4711")
-		if err != nil || !strings.Contains(text, "--- PASS") {
-			t.Errorf("%v\n%s", err, text)
-		}
+		passesAsRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4711")
 		return
 	}
 	if os.Geteuid() == 0 {
@@ -238,10 +230,7 @@ func TestInTheImageAnotherUsersStoreIsSaidToBeOne(t *testing.T) {
 
 func TestWhoeverStaysRootInTheImageIsWarned(t *testing.T) {
 	if os.Getenv(child) == "" {
-		text, err := asRoot(t, Marker+"=1", "UID=0", "CUSTOM_UID=", "CUSTOM_GID=")
-		if err != nil || !strings.Contains(text, "--- PASS") {
-			t.Errorf("%v\n%s", err, text)
-		}
+		passesAsRoot(t, Marker+"=1", "UID=0", "CUSTOM_UID=", "CUSTOM_GID=")
 		return
 	}
 	before := os.Geteuid()
@@ -257,10 +246,7 @@ func TestWhoeverStaysRootInTheImageIsWarned(t *testing.T) {
 // Without the capabilities nothing can be given up, and root must not go on.
 func TestRootWithoutTheCapabilitiesToChangeUserEnds(t *testing.T) {
 	if os.Getenv(child) == "" {
-		text, err := asRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4712")
-		if err != nil || !strings.Contains(text, "--- PASS") {
-			t.Errorf("%v\n%s", err, text)
-		}
+		passesAsRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4712")
 		return
 	}
 	if os.Geteuid() != 0 {
@@ -277,10 +263,7 @@ func TestRootWithoutTheCapabilitiesToChangeUserEnds(t *testing.T) {
 
 func TestRootThatCouldBeHadAgainEnds(t *testing.T) {
 	if os.Getenv(child) == "" {
-		text, err := asRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4712")
-		if err != nil || !strings.Contains(text, "--- PASS") {
-			t.Errorf("%v\n%s", err, text)
-		}
+		passesAsRoot(t, Marker+"=1", "CUSTOM_UID=4711", "CUSTOM_GID=4712")
 		return
 	}
 	if os.Geteuid() != 0 {
