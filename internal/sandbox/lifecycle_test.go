@@ -52,21 +52,6 @@ func child(dir string) int {
 	return 0
 }
 
-// start starts a sandbox of the test's own.
-func start(t *testing.T, o sandbox.Options) *sandbox.Server {
-	t.Helper()
-	s, err := sandbox.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 func TestSideBySide(t *testing.T) {
 	var servers [2]*sandbox.Server
 	var errs [2]error
@@ -142,7 +127,7 @@ func TestDatabaseRoles(t *testing.T) {
 }
 
 func TestSnapshotAndReset(t *testing.T) {
-	s := start(t, sandbox.Options{})
+	s := sandbox.Own(t, sandbox.Options{})
 	ctx, alice := t.Context(), s.As("alice")
 	room, messages := newRoom(t, s, s.NewestRoomVersion())
 	data := sandbox.Picture(900, 700)
@@ -198,7 +183,7 @@ func TestSnapshotAndReset(t *testing.T) {
 }
 
 func TestRestartKeepsPorts(t *testing.T) {
-	s := start(t, sandbox.Options{})
+	s := sandbox.Own(t, sandbox.Options{})
 	ctx := t.Context()
 	room, messages := newRoom(t, s, "11")
 	url, port := s.APIURL(), s.PGPort()
@@ -278,7 +263,7 @@ func TestKilledPredecessor(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	s := start(t, sandbox.Options{Dir: dir})
+	s := sandbox.Own(t, sandbox.Options{Dir: dir})
 	serves(t, s, room, nil, nil)
 	_, err := sandbox.Start(t.Context(), sandbox.Options{Dir: dir})
 	if err == nil || !strings.Contains(err.Error(), "stop it first") {

@@ -9,7 +9,7 @@ import (
 
 // What the demo promises: at least 30 rooms and 500 media with thumbnails, most of them older than 30 days.
 func TestSeed(t *testing.T) {
-	s := start(t, sandbox.Options{})
+	s := sandbox.Own(t, sandbox.Options{})
 	if s.Seeded() {
 		t.Fatal("a new sandbox is seeded")
 	}
